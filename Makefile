@@ -1,0 +1,42 @@
+# make demo: install into .venv, then run the control arm and VHR on the demo model. make test: the test suite.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+RUN = $(BIN)/lmms-eval --model $(1) --model_args pretrained=demo --tasks hallu_demo --batch_size 16 --output_path results/$(1) --log_samples
+
+.PHONY: demo test bench lint types readme clean
+
+demo: $(STAMP)
+	$(call RUN,llava_base)
+	$(call RUN,llava_vhr)
+	$(BIN)/hallu compare results/llava_base results/llava_vhr
+
+test: $(DEV)
+	$(BIN)/python -m pytest
+
+bench: $(DEV)
+	$(BIN)/python tests/benchmarks/run.py
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV)
+	$(BIN)/mypy
+
+readme: $(DEV)
+	$(BIN)/python tests/readme_tables.py --write
+
+$(STAMP): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(DEV): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

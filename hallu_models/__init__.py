@@ -1,0 +1,35 @@
+"""Interventions against object hallucination for Hugging Face vision-language models.
+
+``load("demo")`` gives a :class:`Host`, whose ``generate`` answers conversations with a method;
+``attach(model, "vhr")`` puts a method on any image-text-to-text model for plain ``generate``.
+Importing this package imports no torch: lmms-eval reads its entry point on every start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hallu_models.generation import Generation, conversation
+    from hallu_models.host import Host, UnsupportedModel, load
+    from hallu_models.session import Session, attach
+
+__all__ = ["Generation", "Host", "Session", "UnsupportedModel", "attach", "conversation", "load"]
+
+_HOME = {
+    "Generation": "generation",
+    "Host": "host",
+    "Session": "session",
+    "UnsupportedModel": "host",
+    "attach": "session",
+    "conversation": "generation",
+    "load": "host",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"hallu_models.{_HOME[name]}"), name)

@@ -1,0 +1,273 @@
+"""The model class that lmms-eval runs: loading, batching, generation with a method, errors, statistics."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib import metadata
+from typing import Any, ClassVar
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.utils.memory import should_reduce_batch_size
+from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
+from lmms_eval.api.model import lmms
+from lmms_eval.models.model_utils.gen_metrics import log_metrics
+from loguru import logger
+from tqdm import tqdm
+
+import registry
+from hallu_models import generation, methods
+from hallu_models.host import UnsupportedModel, load
+from hallu_models.recovery import Answers, digest
+from hallu_models.session import Session
+from registry import params
+
+# What of a task's generation_kwargs reaches transformers' generate.
+_OPTIONS = (
+    "max_new_tokens", "min_new_tokens", "do_sample", "temperature", "top_p", "top_k", "min_p", "num_beams",
+    "length_penalty", "no_repeat_ngram_size", "repetition_penalty",
+)  # fmt: skip
+
+_ARGUMENTS = ("pretrained", "revision", "dtype", "attn_implementation", "device_map", "trust_remote_code", "system_prompt")
+
+
+class HalluModel(lmms):
+    """A family's model with a method on it. Subclasses bind ``model_id``, ``family`` and ``method``.
+
+    Arguments come from ``--model_args``: ``pretrained`` (default: the family's checkpoint; "demo" is shipped with the
+    package), ``revision``, ``dtype``, ``attn_implementation``, ``device_map``, ``trust_remote_code``, ``system_prompt``,
+    the generic id's ``method``, and the method's parameters.
+    """
+
+    is_simple = False
+    model_id: ClassVar[str] = "hallu"
+    family: ClassVar[str | None] = None
+    method: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        *,
+        batch_size: int | str = 1,
+        max_batch_size: int | str | None = None,
+        device: str | None = None,
+        dtype: str = "auto",
+        revision: str | None = None,
+        attn_implementation: str | None = None,
+        device_map: str | None = None,
+        trust_remote_code: bool = False,
+        system_prompt: str = "",
+        **parameters: Any,
+    ) -> None:
+        super().__init__()
+        chosen = parameters.pop("method", None) if self.model_id == "hallu" else self.method
+        self.batch_size = _positive("batch_size", batch_size)
+        if max_batch_size is not None:
+            self.batch_size = min(self.batch_size, _positive("max_batch_size", max_batch_size))
+        default = registry.families()[self.family] if self.family else None
+        if pretrained is None:
+            if default is None:
+                raise ValueError(f"--model {self.model_id} needs a checkpoint: --model_args pretrained=FOLDER_OR_HUB_ID")
+            pretrained, revision = default.checkpoint, revision or default.revision
+        # Wrong names end the run before minutes go into loading a model.
+        params.split_arguments(parameters, chosen, _ARGUMENTS)
+        # Ranks wait for the slowest at the end, which may take hours on a large task.
+        self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
+        self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
+        self.device = torch.device(device) if device and self._world_size == 1 else self.accelerator.device
+        self.host = load(
+            pretrained,
+            device=str(self.device),
+            dtype=dtype,
+            revision=revision,
+            attn_implementation=attn_implementation,
+            device_map=device_map,
+            trust_remote_code=bool(trust_remote_code),
+        )
+        if self.family and self.host.family != self.family:
+            raise UnsupportedModel(
+                f"--model {self.model_id}: pretrained={pretrained} is of model type '{self.host.model.config.model_type}', "
+                f"not of the family {self.family}; use --model {self.host.family or 'hallu'}{'_' + (self.method or 'base') if self.host.family else ''}"
+            )
+        self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters, _ARGUMENTS)
+        self.system_prompt = self._resolve_system_prompt(system_prompt)
+        self.run = {
+            "model_id": self.model_id,
+            "method": chosen or "none",
+            "parameters": params.canonical(methods.canonical(self.interventions)),
+            "pretrained": pretrained,
+            "revision": revision or "default",
+            "dtype": str(self.host.model.dtype).removeprefix("torch."),
+            "attention": self.host.decoder.config._attn_implementation,
+            "system_prompt": self.system_prompt,
+            "versions": {
+                "lmms-eval-hallu": registry.__version__,
+                **{name: metadata.version(name) for name in ("lmms-eval", "transformers", "torch")},
+            },
+        }
+        if self._rank == 0:
+            logger.info(f"hallu: {params.canonical({k: v for k, v in self.run.items() if not isinstance(v, dict)})}")
+
+    def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
+        """Answer all requests; any failure but lack of memory ends the run and names its document."""
+        record_in_results(requests, self.run)
+        answers: list[GenerationResult | None] = [None] * len(requests)
+        kept = Answers(digest(self.run, self._rank, self._world_size))
+        keys = [self._key(request) for request in requests]
+        for index, key in enumerate(keys):
+            answers[index] = kept.get(key) if key else None
+        missing = [index for index, answer in enumerate(answers) if answer is None]
+        if len(missing) < len(requests):
+            logger.info(f"{len(requests) - len(missing)} answers of an unfinished run are taken from {kept.path}")
+        session = Session(self.host, self.interventions)
+        began, tokens = time.perf_counter(), 0
+        try:
+            with session.attached(), self._progress(len(missing)) as bar:
+                for batch in self._batches(requests, missing):
+                    for index, answer in zip(batch, self._answer([requests[index] for index in batch], session)):
+                        answers[index] = answer
+                        tokens += answer.token_counts.output_tokens
+                        if keys[index]:
+                            kept.add(keys[index], answer)
+                    bar.update(len(batch))
+                    bar.set_postfix_str(f"{tokens / (time.perf_counter() - began):.0f} tokens/s")
+        except BaseException:
+            if len(kept):
+                kept.save()
+                logger.error(f"{len(kept)} finished answers are kept in {kept.path}; the same command goes on from there")
+            raise
+        kept.forget()
+        self._report(time.perf_counter() - began, tokens, session)
+        assert all(answer is not None for answer in answers)
+        return answers  # type: ignore[return-value]
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        raise NotImplementedError(f"--model {self.model_id}: tasks of several rounds are not supported")
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        raise NotImplementedError(f"--model {self.model_id}: log-likelihood tasks are not supported; use a generative task")
+
+    def clean(self) -> None:
+        """Give the model's memory back; called before scoring."""
+        self.__dict__.pop("host", None)
+        super().clean()
+
+    def _key(self, request: Instance) -> str | None:
+        """Identifies a greedy request across runs; None for a sampled one, which is never reused."""
+        context, _, options, doc_id, task, split = request.args
+        if _generate_options(options)["do_sample"]:
+            return None
+        fingerprint = getattr(self.task_dict[task][split], "_fingerprint", None)
+        return digest(task, split, doc_id, context, options, fingerprint)
+
+    def _batches(self, requests: list[Instance], indices: list[int]) -> Iterator[list[int]]:
+        """Request indices in batches of like generation options, longest prompt first so that memory fails early."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for index in indices:
+            groups[digest(requests[index].args[2])].append(index)
+        for group in groups.values():
+            lengths = self._prompt_lengths([requests[index].args[0] for index in group])
+            ordered = [index for _, index in sorted(zip(lengths, group), key=lambda pair: (-pair[0], pair[1]))]
+            while ordered:
+                size = self.batch_size  # Shrinks while a batch is answered if memory runs out.
+                yield ordered[:size]
+                ordered = ordered[size:]
+
+    def _prompt_lengths(self, contexts: list[str]) -> list[int]:
+        return [len(ids) for ids in self.host.processor.tokenizer(contexts, add_special_tokens=False)["input_ids"]]
+
+    def _answer(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
+        """Answers of one batch; on lack of memory in halves, and the smaller batch size is kept for the rest."""
+        conversations = [self._conversation(request) for request in batch]
+        options = _generate_options(batch[0].args[2])
+        until = batch[0].args[2].get("until") or ()
+        try:
+            generations = generation.generate_in(
+                session, conversations, until=[until] if isinstance(until, str) else until, **options
+            )
+        except Exception as error:
+            if len(batch) > 1 and should_reduce_batch_size(error):
+                self.batch_size = len(batch) // 2
+            else:
+                raise RuntimeError(f"{_place(batch[0])} and the {len(batch) - 1} documents batched with it: {error}") from error
+        else:
+            return [GenerationResult(g.text, TokenCounts(input_tokens=g.prompt_tokens, output_tokens=g.tokens)) for g in generations]
+        # Outside the handler, whose traceback would keep the failed batch's tensors alive.
+        torch.cuda.empty_cache()
+        logger.warning(f"out of memory: batch size is {self.batch_size} from here on")
+        return self._answer(batch[: self.batch_size], session) + self._answer(batch[self.batch_size :], session)
+
+    def _conversation(self, request: Instance) -> list[dict[str, Any]]:
+        """The request's messages with loaded images."""
+        _, doc_to_messages, _, doc_id, task, split = request.args
+        try:
+            messages = doc_to_messages(self.task_dict[task][split][doc_id])
+            messages = self._apply_system_prompt(messages, self.system_prompt)
+            images = iter(generation.images_of(messages))
+            return [{**message, "content": _with_images(message["content"], images)} for message in messages]
+        except Exception as error:
+            raise RuntimeError(f"{_place(request)}: {type(error).__name__}: {error}") from error
+
+    def _progress(self, total: int) -> Any:
+        """A bar on a terminal; one line every half minute in a log file."""
+        return tqdm(
+            total=total, desc=self.model_id, unit="doc", disable=self._rank != 0, mininterval=0.2 if sys.stderr.isatty() else 30
+        )
+
+    def _report(self, seconds: float, tokens: int, session: Session) -> None:
+        if session.rows_without_image:
+            logger.info(f"{session.rows_without_image} documents without an image were answered without {self.run['method']}")
+        log_metrics(
+            total_elapsed_time=seconds,
+            total_gen_tokens=tokens,
+            avg_speed=tokens / seconds,
+            additional_metrics={"batch_size": self.batch_size, "documents_without_image": session.rows_without_image},
+        )
+
+
+def record_in_results(requests: list[Instance], run: dict[str, Any]) -> None:
+    """Put the run's settings into lmms-eval's results file, as ``config.resolved_cli_args.hallu``.
+
+    The runner stores its parsed command line there; tasks hold a reference to it.
+    """
+    for request in requests:
+        task = getattr(request.args[1], "__self__", None)
+        arguments = getattr(task, "args", None)
+        if arguments is not None:
+            arguments.hallu = run
+            return
+
+
+def _generate_options(options: dict[str, Any]) -> dict[str, Any]:
+    """A task's generation_kwargs as transformers' generate takes them. Sampling is on where the temperature says so."""
+    chosen = {key: options[key] for key in _OPTIONS if options.get(key) is not None}
+    if "max_gen_toks" in options:
+        chosen.setdefault("max_new_tokens", options["max_gen_toks"])
+    chosen.setdefault("max_new_tokens", 256)
+    chosen.setdefault("do_sample", (chosen.get("temperature") or 0) > 0)
+    return chosen
+
+
+def _with_images(content: Any, images: Iterator[Any]) -> Any:
+    if isinstance(content, str):
+        return content
+    return [{"type": "image", "image": next(images)} if part["type"] == "image" else part for part in content]
+
+
+def _place(request: Instance) -> str:
+    _, _, _, doc_id, task, split = request.args
+    return f"task {task}, split {split}, document {doc_id}"
+
+
+def _positive(name: str, value: Any) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"--{name} {value}: a whole number of at least 1, e.g. --{name} 16 (it is halved when memory runs out)")
+    return number

@@ -1,0 +1,114 @@
+"""Attention functions that stand in front of a model's own backend and let interventions edit chosen layers.
+
+For a base backend such as ``sdpa`` a function ``hallu_sdpa`` is registered once per process, together with the mask
+function of the base: without one of the same name transformers drops the mask. A session switches the language
+model to it by name. Layers without an edit go straight to the base.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
+
+PREFIX = "hallu_"
+
+AttentionResult = tuple[Tensor, "Tensor | None"]
+Edit = Callable[[Tensor], Tensor]
+"""Edits head outputs (B, Lq, H, d)."""
+
+_EDITS: WeakKeyDictionary[nn.Module, Edit] = WeakKeyDictionary()
+
+
+def set_edit(module: nn.Module, edit: Edit | None) -> None:
+    """Put an edit on one attention module, or take it off."""
+    if edit is None:
+        _EDITS.pop(module, None)
+    else:
+        _EDITS[module] = edit
+
+
+def register(base: str) -> str:
+    """Register the function in front of backend ``base`` if need be; return its name."""
+    name = PREFIX + base
+    if name not in ALL_ATTENTION_FUNCTIONS:
+        AttentionInterface.register(name, _in_front_of(base))
+        if base in ALL_MASK_ATTENTION_FUNCTIONS:
+            AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[base])
+    return name
+
+
+def _in_front_of(base: str) -> Callable[..., AttentionResult]:
+    flash = "flash" in base
+
+    def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> AttentionResult:
+        function = _eager(module) if base == "eager" else ALL_ATTENTION_FUNCTIONS[base]
+        # Flash attention finds its kernels by the name in the module's configuration.
+        target = _as_configured(module, base) if flash else module
+        outputs, weights = function(target, query, key, value, mask, **kwargs)
+        edit = _EDITS.get(module)
+        return (outputs if edit is None else edit(outputs)), weights
+
+    return attention
+
+
+def _eager(module: nn.Module) -> Callable[..., AttentionResult]:
+    """The eager function of the module's own modeling file: the only place where transformers keeps it."""
+    function = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    if function is None:
+        raise ValueError(
+            f"{type(module).__name__} has no eager attention of its own to put an intervention in front of; "
+            "load the model with attn_implementation=sdpa"
+        )
+    return function  # type: ignore[no-any-return]
+
+
+class _Renamed:
+    """Another object's attributes, one of them replaced."""
+
+    def __init__(self, target: Any, **replaced: Any) -> None:
+        self.__dict__.update(replaced, _target=target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+
+def _as_configured(module: nn.Module, base: str) -> Any:
+    return _Renamed(module, config=_Renamed(module.config, _attn_implementation=base))
+
+
+def observe_calls(decoder: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Module, int, int]]:
+    """Run a forward with a recording attention function: each attention module called, its query and key heads.
+
+    This is the proof that the decoder's attention can be re-routed: a model that ignores the name records nothing.
+    """
+    calls: list[tuple[nn.Module, int, int]] = []
+
+    def record(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **_: Any) -> AttentionResult:
+        calls.append((module, query.shape[1], key.shape[1]))
+        return query.new_zeros(query.shape[0], query.shape[2], query.shape[1], value.shape[-1]), None
+
+    name = PREFIX + "observe"
+    AttentionInterface.register(name, record)
+    with switched(decoder, name):
+        run()
+    return calls
+
+
+class switched:
+    """Context manager: the decoder's attention goes by another name, and by its own again on exit."""
+
+    def __init__(self, decoder: Any, name: str) -> None:
+        self.decoder, self.name = decoder, name
+
+    def __enter__(self) -> None:
+        self.own = self.decoder.config._attn_implementation
+        self.decoder.set_attn_implementation(self.name)
+
+    def __exit__(self, *_: object) -> None:
+        self.decoder.set_attn_implementation(self.own)

@@ -1,0 +1,179 @@
+"""From conversations to answers: chat template, left-padded batch, ``generate`` with a method, decoded texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hallu_models import methods
+from hallu_models.observations import Observation
+
+if TYPE_CHECKING:
+    from hallu_models.host import Host
+    from hallu_models.session import Session
+
+Message = Mapping[str, Any]
+Conversation = Sequence[Message]
+
+FALLBACK_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}USER: {% elif message['role'] == 'assistant' %} ASSISTANT: {% endif %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
+)
+"""LLaVA-1.5's prompt layout, for checkpoints that carry no chat template."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer: its text, the number of generated tokens (end-of-text included), and what the method observed.
+
+    ``observations`` cover the whole batch that the answer was part of; ``row`` is this answer's index in them.
+    """
+
+    text: str
+    tokens: int
+    prompt_tokens: int
+    row: int = 0
+    observations: dict[str, Observation] = field(default_factory=dict, repr=False)
+
+
+def conversation(image: Any, prompt: str) -> list[dict[str, Any]]:
+    """A one-turn conversation about one image (PIL image, path or URL); ``None`` for no image."""
+    content: list[dict[str, Any]] = [] if image is None else [{"type": "image", "image": image}]
+    return [{"role": "user", "content": [*content, {"type": "text", "text": prompt}]}]
+
+
+def images_of(messages: Conversation) -> list[Any]:
+    """The images of a conversation as RGB PIL images, in order.
+
+    Raises ValueError for video, audio and any other part this package has no use for, and for an unreadable image.
+    """
+    from PIL import Image
+    from transformers.image_utils import load_image
+
+    found = []
+    for message in messages:
+        if isinstance(message["content"], str):
+            continue
+        for part in message["content"]:
+            if part["type"] == "image":
+                source = part.get("image", part.get("url", part.get("path")))
+                image = source if isinstance(source, Image.Image) else load_image(source)
+                found.append(image.convert("RGB"))
+            elif part["type"] != "text":
+                raise ValueError(f"a message part of type {part['type']!r}: only text and images are supported")
+    return found
+
+
+def prompt_text(host: Host, messages: Conversation) -> str:
+    """The conversation in the checkpoint's chat template, ready for the answer."""
+    template = getattr(host.processor, "chat_template", None) or getattr(host.processor.tokenizer, "chat_template", None)
+    parts = [
+        {"role": message["role"], "content": _parts(message["content"])} for message in messages
+    ]
+    return host.processor.apply_chat_template(  # type: ignore[no-any-return]
+        parts, tokenize=False, add_generation_prompt=True, chat_template=template or FALLBACK_TEMPLATE
+    )
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [{"type": "image"} if part["type"] == "image" else {"type": "text", "text": part["text"]} for part in content]
+
+
+def encode(host: Host, conversations: Sequence[Conversation]) -> Any:
+    """Left-padded model inputs of a batch of conversations, on the model's device."""
+    images = [image for messages in conversations for image in images_of(messages)]
+    texts = [prompt_text(host, messages) for messages in conversations]
+    tokenizer = host.processor.tokenizer
+    has_start = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
+    inputs = host.processor(
+        images=images or None,
+        text=texts,
+        return_tensors="pt",
+        padding=True,
+        padding_side="left",
+        add_special_tokens=not has_start,
+    )
+    return inputs.to(host.device, dtype=host.model.dtype)
+
+
+def generate(
+    host: Host,
+    conversations: Sequence[Conversation],
+    method: methods.Method = None,
+    *,
+    max_new_tokens: int = 64,
+    do_sample: bool = False,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    top_k: int | None = None,
+    num_beams: int = 1,
+    seed: int | None = None,
+    until: Iterable[str] = (),
+    **parameters: Any,
+) -> list[Generation]:
+    """Answer a batch of conversations, by the plain model (``method=None``) or with a method.
+
+    conversations: each a list of chat messages; :func:`conversation` makes the usual one. until: texts that end an
+    answer and are cut off. seed: of sampling. parameters: the method's, e.g. ``alpha=2.0``.
+    """
+    from hallu_models.session import attach
+
+    with attach(host, method, **parameters) as session:
+        return generate_in(
+            session,
+            conversations,
+            until=until,
+            seed=seed,
+            max_new_tokens=max_new_tokens,
+            do_sample=do_sample,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            num_beams=num_beams,
+        )
+
+
+def generate_in(
+    session: Session, conversations: Sequence[Conversation], *, until: Iterable[str] = (), seed: int | None = None, **options: Any
+) -> list[Generation]:
+    """As :func:`generate`, in a session that is attached already; ``options`` are those of transformers' ``generate``."""
+    host = session.host
+    if not options.get("do_sample"):
+        # Benchmarks write temperature=0, top_p=0 for "greedy"; transformers has no such values.
+        options = {key: value for key, value in options.items() if key not in ("temperature", "top_p", "top_k")}
+    options = {key: value for key, value in options.items() if value is not None}
+    inputs = encode(host, conversations)
+    if seed is not None:
+        torch.manual_seed(seed)
+    with torch.inference_mode():
+        sequences = host.model.generate(**inputs, **options)
+    prompt = inputs["input_ids"].shape[1]
+    prompt_tokens = inputs["attention_mask"].sum(dim=1).tolist()
+    observed = session.observations
+    tokenizer = host.processor.tokenizer
+    answers = sequences[:, prompt:]
+    texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
+    return [
+        Generation(_cut(text, until).strip(), _length(row, tokenizer), prompt_tokens[index], index, observed)
+        for index, (text, row) in enumerate(zip(texts, answers.tolist()))
+    ]
+
+
+def _cut(text: str, until: Iterable[str]) -> str:
+    for stop in until:
+        text = text.split(stop)[0] if stop else text
+    return text
+
+
+def _length(tokens: list[int], tokenizer: Any) -> int:
+    """Generated tokens up to and including the first end-of-text token; what follows is batch padding."""
+    for index, token in enumerate(tokens):
+        if token == tokenizer.eos_token_id:
+            return index + 1
+    return sum(token != tokenizer.pad_token_id for token in tokens)

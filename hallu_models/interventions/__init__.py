@@ -1,0 +1,1 @@
+"""Hallucination-mitigation methods, one a file; their cards are in ``registry/cards``."""

@@ -1,0 +1,71 @@
+"""VHR: Vision-aware Head Reinforcement (He et al., ACL 2025, arXiv 2412.13949).
+
+Heads whose output moves most when the image is removed are the ones that look at it. Double their outputs, and the
+language prior of the others weighs less. Heads are chosen once, where the first answer token is predicted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hallu_models.interventions.base import Intervention, LayerStep
+from hallu_models.observations import Observation, per_layer
+
+
+@dataclass(frozen=True)
+class VHR(Intervention):
+    """Scale the outputs of the more vision-aware half of the heads.
+
+    alpha: factor on the selected heads; 1 is the plain model, 2 the paper's value (section 4.1).
+    variant: "paper"; or "official", the released code's: squared distances, and the outlier test is skipped in layers
+        whose distances have a standard deviation (unbiased) of at most 1.
+    """
+
+    name: ClassVar[str] = "vhr"
+    text_only_pass: ClassVar[bool] = True
+
+    alpha: float = 2.0
+    variant: Literal["paper", "official"] = "paper"
+
+    def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
+        if at.prefill:
+            at.state.clear()
+            if at.text_only is not None:
+                self._choose(outputs, at.text_only, at)
+        # Later steps read keys and values made with this choice, so it holds for the whole generation.
+        scale = at.state.get("scale")
+        return outputs if scale is None else outputs * scale
+
+    def _choose(self, outputs: Tensor, text_only: Tensor, at: LayerStep) -> None:
+        divergence = self.head_divergence(at.layout.last_row(outputs).float(), text_only.float())
+        # Strictly above the lower median: half of the heads when all divergences differ.
+        selected = divergence > divergence.median(dim=-1, keepdim=True).values
+        selected &= at.layout.has_image[:, None]
+        scale = torch.where(selected, self.alpha, 1.0).to(outputs.dtype)
+        at.state.update(divergence=divergence, selected=selected, scale=scale[:, None, :, None])
+
+    def head_divergence(self, with_image: Tensor, without: Tensor) -> Tensor:
+        """Vision-aware head divergence (B, H) of head outputs (B, H, d), outliers set to zero (eqs. 3-6)."""
+        divergence = (with_image - without).norm(dim=-1)
+        if self.variant == "official":
+            divergence = divergence.square()
+        activity = without.square().sum(dim=-1)
+        outlier = _far_above_mean(divergence) & _far_above_mean(activity)
+        if self.variant == "official":
+            outlier &= divergence.std(dim=-1, keepdim=True) > 1
+        return divergence.masked_fill(outlier, 0.0)
+
+    def observations(self, states: dict[int, dict[str, Any]]) -> dict[str, Observation]:
+        return {
+            "vhd": per_layer(states, "divergence", ("row", "layer", "head")),
+            "selected": per_layer(states, "selected", ("row", "layer", "head")),
+        }
+
+
+def _far_above_mean(values: Tensor) -> Tensor:
+    """More than one standard deviation above the mean over the heads of the layer."""
+    return values > values.mean(dim=-1, keepdim=True) + values.std(dim=-1, keepdim=True)

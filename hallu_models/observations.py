@@ -1,0 +1,30 @@
+"""What an intervention saw and did, as arrays with named axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Observation:
+    """An array, the name of each of its axes, and where an axis counts layers, which layers those are."""
+
+    values: np.ndarray
+    axes: tuple[str, ...]
+    layers: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"axes": list(self.axes), "layers": list(self.layers), "values": self.values.tolist()}
+
+
+def per_layer(states: dict[int, dict[str, Any]], key: str, axes: tuple[str, ...]) -> Observation:
+    """Stack what each layer's state holds under ``key`` (B, ...) to (B, layer, ...); empty where no layer has it."""
+    found = {layer: state[key] for layer, state in sorted(states.items()) if key in state}
+    if not found:
+        return Observation(np.zeros((0,) * len(axes)), axes)
+    stacked = torch.stack([value.detach().cpu() for value in found.values()], dim=1)
+    return Observation(stacked.float().numpy() if stacked.is_floating_point() else stacked.numpy(), axes, tuple(found))
