@@ -65,8 +65,7 @@ class Session:
     def attached(self) -> Iterator[Session]:
         """The edits are on the model inside, and gone afterwards, however it is left."""
         host = self.host
-        if host.model in _ATTACHED:
-            raise RuntimeError('this model has a session already; write a composition such as method="vhr+pai" instead of nesting')
+        _refuse_nesting(host.model)
         if not self.edited_layers:
             yield self
             return
@@ -155,6 +154,11 @@ class Session:
         return outputs
 
 
+def _refuse_nesting(model: Any) -> None:
+    if model in _ATTACHED:
+        raise RuntimeError('this model has a session already; write a composition such as method="eah+vhr" instead of nesting')
+
+
 @contextlib.contextmanager
 def _replaced(owner: Any, name: str, function: Any) -> Iterator[None]:
     """``owner.name`` calls ``function(original, ...)`` inside; a plain class attribute again afterwards."""
@@ -177,6 +181,7 @@ def attach(model: Any, method: methods.Method, *, processor: Any = None, **param
     processor: only needed where the configuration does not name the image token. parameters: the method's.
     On exit, also by an exception, the model is what it was.
     """
+    _refuse_nesting(model.model if isinstance(model, Host) else model)
     host = model if isinstance(model, Host) else inspect(model, processor)
     interventions = methods.build(method, host.family, host.depth, parameters)
     with Session(host, interventions).attached() as session:

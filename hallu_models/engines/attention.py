@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface, PreTrainedModel
 
 PREFIX = "hallu_"
 
@@ -35,7 +35,8 @@ def set_edit(module: nn.Module, edit: Edit | None) -> None:
 
 def register(base: str) -> str:
     """Register the function in front of backend ``base`` if need be; return its name."""
-    name = PREFIX + base
+    # transformers takes any name with "flash" in it for a kernel to be imported.
+    name = PREFIX + base.replace("flash", "fast")
     if name not in ALL_ATTENTION_FUNCTIONS:
         AttentionInterface.register(name, _in_front_of(base))
         if base in ALL_MASK_ATTENTION_FUNCTIONS:
@@ -107,8 +108,10 @@ class switched:
         self.decoder, self.name = decoder, name
 
     def __enter__(self) -> None:
-        self.own = self.decoder.config._attn_implementation
+        configs = [module.config for module in self.decoder.modules() if isinstance(module, PreTrainedModel)]
+        self.own = [(config, config._attn_implementation) for config in configs]
         self.decoder.set_attn_implementation(self.name)
 
     def __exit__(self, *_: object) -> None:
-        self.decoder.set_attn_implementation(self.own)
+        for config, name in self.own:
+            config._attn_implementation = name
