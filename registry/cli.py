@@ -1,0 +1,111 @@
+"""The console script ``hallu``. Each command's code is imported when the command is used."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+EXAMPLES = """\
+examples:
+  hallu methods                      what there is, one line each
+  hallu methods vhr --verbose        steps, parameters, published numbers of one method
+  hallu models                       what lmms-eval --model takes
+  lmms-eval --model llava_vhr --tasks hallu_pope
+  lmms-eval --model llava_vhr --model_args pretrained=demo,alpha=1.5 --tasks hallu_demo
+  lmms-eval tasks --include-path "$(hallu tasks-path)"
+  hallu doctor                       when something is not found or does not load
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: ``run`` names ``function(arguments) -> exit code``, ``arguments`` what fills its parser."""
+
+    help: str
+    run: str
+    arguments: str = "registry.listing:add_json"
+
+
+COMMANDS: Mapping[str, Command] = {
+    "methods": Command(
+        "list the methods, or describe one", "registry.listing:methods", "registry.listing:methods_arguments"
+    ),
+    "models": Command("list the model ids for lmms-eval --model", "registry.listing:models"),
+    "families": Command("list the model families", "registry.listing:families"),
+    "tasks": Command("list the tasks for lmms-eval --tasks", "registry.listing:tasks"),
+    "tasks-path": Command("print the task folder, for --include_path", "registry.listing:tasks_path"),
+    "doctor": Command(
+        "check the installation; exit code 1 if something is wrong",
+        "registry.listing:doctor",
+        "registry.listing:doctor_arguments",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``hallu`` and return the exit code: 0, 1 for a bad finding, 2 for a bad call."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser(given).parse_args(given)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code: int = _load(COMMANDS[arguments.command].run)(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader, such as head, has seen enough. Python flushes standard output once more on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ValueError as error:
+        print(f"hallu: {error}", file=sys.stderr)
+        return 2
+
+
+def parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; only commands named in ``given`` get their arguments, the others are listed."""
+    top = argparse.ArgumentParser(
+        prog="hallu",
+        description="What lmms-eval-hallu brings: hallucination-mitigation methods, model ids and tasks for lmms-eval.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action=_Version)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.help, description=command.help.capitalize() + ".")
+        if name in given:
+            _load(command.arguments)(sub)
+    return top
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import registry
+
+        print(f"hallu {registry.__version__}")
+        parser.exit()
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"hallu: warning: {message}", file=sys.stderr)
+
+
+def _load(target: str) -> Callable[..., Any]:
+    module, _, name = target.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""``hallu doctor``: what is installed, what hides what, which plugins fail and why."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from registry import DISTRIBUTION, cards, family, plugins, ranges, shadows, task_folders, task_hook
+from registry.errors import CardError
+from registry.lazy import GROUP as METHOD_GROUP
+
+MODEL_GROUP = "lmms_eval.models"
+GROUPS = (MODEL_GROUP, METHOD_GROUP, task_folders.GROUP)
+PACKAGES = ("lmms-eval", "torch", "transformers", "accelerate", "evaluate", "pyyaml")
+TRIAL_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finding. ``fix`` says what to do where ``ok`` is false."""
+
+    ok: bool
+    what: str
+    state: str
+    fix: str = ""
+
+
+@dataclass
+class Report:
+    """All findings, by section."""
+
+    sections: dict[str, list[Line]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(line.ok for lines in self.sections.values() for line in lines)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        sections = {title: [asdict(line) for line in lines] for title, lines in self.sections.items()}
+        return {"ok": self.ok, "sections": sections}
+
+    def __str__(self) -> str:
+        text = []
+        for title, lines in self.sections.items():
+            width = max((len(line.what) for line in lines), default=0)
+            text.append(title)
+            for line in lines:
+                text.append(f"  {'ok ' if line.ok else 'BAD'}  {line.what.ljust(width)}  {line.state}")
+                if not line.ok and line.fix:
+                    text.append(f"       {' ' * width}  fix: {line.fix}")
+            if not lines:
+                text.append("  none")
+            text.append("")
+        wrong = sum(not line.ok for lines in self.sections.values() for line in lines)
+        return "\n".join(
+            [*text, "Everything is in order." if self.ok else f"Something is wrong: {wrong} of the above."]
+        )
+
+
+def examine(*, load_plugins: bool = True) -> Report:
+    """Look at everything. ``load_plugins=False`` lists the entry points without trying them."""
+    report = Report()
+    with warnings.catch_warnings():
+        # The report itself says what is left out.
+        warnings.simplefilter("ignore", plugins.PluginWarning)
+        report.sections["Versions"] = versions()
+        report.sections["Shadowed packages"] = shadowed()
+        report.sections["Plugins"] = tried(trial()) if load_plugins else listed()
+        report.sections["Cards and families"] = data_files()
+        report.sections["Tasks"] = task_state()
+    return report
+
+
+def versions() -> list[Line]:
+    """Python and the packages this one builds on, against the ranges in our metadata."""
+    required = {requirement.name: requirement.range for requirement in ranges.requirements()}
+    own = ranges.version(DISTRIBUTION)
+    lines = [Line(True, "python", platform.python_version())]
+    lines.append(Line(own is not None, DISTRIBUTION, own or "not installed", f"pip install {DISTRIBUTION}"))
+    for name in sorted({*PACKAGES, *required}):
+        wanted, have = required.get(name, ""), ranges.version(name)
+        if have is None:
+            needed = name in required or not required
+            lines.append(Line(not needed, name, "not installed", f"pip install '{name}{wanted}'"))
+        elif ranges.contains(wanted, have):
+            lines.append(Line(True, name, f"{have} (supported: {wanted})" if wanted else have))
+        else:
+            fix = f"pip install '{name}{wanted}'"
+            lines.append(Line(False, name, f"{have} is outside the supported range {wanted}", fix))
+    return lines
+
+
+def shadowed() -> list[Line]:
+    """Packages of ours that another file takes the place of."""
+    found = shadows.find()
+    return [
+        Line(False, name, f"{found[name]} is imported in its place", "rename it, or start from another folder")
+        if name in found
+        else Line(True, name, "not shadowed")
+        for name in shadows.PACKAGES
+    ]
+
+
+def trial() -> dict[tuple[str, str], str | None]:
+    """Load every plugin in a separate process: (group, entry name) to its error, None where it loads."""
+    request = json.dumps({"path": [entry or "." for entry in sys.path], "groups": GROUPS})
+    script = Path(__file__).with_name("plugin_trial.py")
+    try:
+        answer = subprocess.run(
+            [sys.executable, str(script)],
+            input=request,
+            capture_output=True,
+            text=True,
+            timeout=TRIAL_SECONDS,
+            check=False,
+        ).stdout
+    except subprocess.TimeoutExpired as expired:
+        answer = (expired.stdout or b"").decode() if isinstance(expired.stdout, bytes) else expired.stdout or ""
+    found = [json.loads(line) for line in answer.splitlines() if line.endswith("}")]
+    return {(entry["group"], entry["name"]): entry["error"] for entry in found}
+
+
+def tried(errors: dict[tuple[str, str], str | None]) -> list[Line]:
+    """The plugins with what the trial said about them."""
+    lines = []
+    culprit: plugins.Plugin | None = None
+    for group in GROUPS:
+        for plugin in plugins.plugins(group):
+            error = errors.get((group, plugin.name), "the process ended or took too long while this was loaded")
+            what, origin = f"{group}: {plugin.name}", f"{plugin.value} ({plugin.distribution})"
+            if error is not None:
+                fix = f"repair or uninstall {plugin.distribution}"
+                if group == MODEL_GROUP and culprit is None:
+                    fix += "; lmms-eval stops at the first model plugin that fails and misses those after it"
+                    culprit = plugin
+                lines.append(Line(False, what, f"{origin} fails: {error}", fix))
+            elif group == MODEL_GROUP and culprit is not None:
+                state = f"{origin} loads, but lmms-eval never reaches it behind {culprit.name}"
+                lines.append(Line(False, what, state, f"repair or uninstall {culprit.distribution}"))
+            else:
+                lines.append(Line(True, what, f"{origin} loads"))
+    return lines + left_out()
+
+
+def listed() -> list[Line]:
+    """The plugins, none of them loaded."""
+    found = [plugin for group in GROUPS for plugin in plugins.plugins(group)]
+    lines = [
+        Line(True, f"{plugin.group}: {plugin.name}", f"{plugin.value} ({plugin.distribution})") for plugin in found
+    ]
+    return lines + left_out()
+
+
+def left_out() -> list[Line]:
+    """Plugins that were refused before they were loaded: bad names, taken names, unreadable metadata."""
+    from registry import lazy
+
+    lazy.interventions()
+    return [
+        Line(False, f"{problem.plugin.group}: {problem.plugin.name}", str(problem), "rename or uninstall it")
+        for problem in plugins.problems()
+        if problem.plugin.group != task_folders.GROUP
+    ]
+
+
+def data_files() -> list[Line]:
+    """The built-in cards and families, each read."""
+    lines = []
+    for name in cards.names():
+        try:
+            lines.append(Line(True, f"card {name}", cards.load(name).fidelity))
+        except CardError as error:
+            lines.append(Line(False, f"card {name}", str(error), "correct the file or reinstall the package"))
+    try:
+        lines.append(Line(True, "families", ", ".join(family.load())))
+    except CardError as error:
+        lines.append(Line(False, "families", str(error), "correct the file or reinstall the package"))
+    return lines
+
+
+def task_state() -> list[Line]:
+    """The task folders, and whether lmms-eval finds them by itself."""
+    works, text = task_hook.state()
+    lines = [Line(works, "hook", text, task_hook.FIX)]
+    if not any(plugin.module.startswith("hallu_models") for plugin in plugins.plugins(MODEL_GROUP)):
+        state = "our entry point in lmms_eval.models is not installed, so nothing installs the hook"
+        lines.append(Line(False, "entry point", state, f"pip install {DISTRIBUTION}"))
+    if task_folders.own_folder() is None:
+        lines.append(Line(False, "folder", "the package hallu_tasks is missing", f"pip install {DISTRIBUTION}"))
+    for folder in task_folders.folders():
+        found, broken = task_folders.scan(folder)
+        lines.append(Line(True, "folder", f"{folder}: {len(found)} tasks and groups"))
+        lines += [Line(False, "file", f"{file}: {error}", "correct the file") for file, error in broken.items()]
+    return lines

@@ -1,0 +1,62 @@
+"""Model families: what shares a checkpoint layout, a prompt and the papers' settings."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from registry import data_file
+
+
+@dataclass(frozen=True)
+class Family:
+    """``checkpoint`` and ``revision`` are the default weights (Hub id; None is the newest revision).
+
+    ``model_types`` are the ``model_type`` values of transformers configurations that belong here,
+    ``limits`` the known limits of the models themselves.
+    """
+
+    id: str
+    title: str
+    checkpoint: str
+    revision: str | None
+    model_types: tuple[str, ...]
+    limits: tuple[str, ...]
+
+
+@functools.cache
+def load() -> Mapping[str, Family]:
+    """Every family by id. Raises ``CardError`` for a malformed file."""
+    return MappingProxyType(read(Path(__file__).with_name("families.yaml")))
+
+
+def read(path: Path) -> dict[str, Family]:
+    """The families in a file. Raises ``CardError`` with file and key, also for a model type claimed twice."""
+    top = data_file.open_file(path)
+    found: dict[str, Family] = {}
+    owner: dict[str, str] = {}
+    for name in top.all():
+        section = top.section(name)
+        family = Family(
+            id=name,
+            title=section.text("title"),
+            checkpoint=section.text("checkpoint"),
+            revision=section.optional_text("revision"),
+            model_types=section.texts("model_types"),
+            limits=section.texts("limits", required=False),
+        )
+        section.finish()
+        for model_type in family.model_types:
+            if model_type in owner:
+                section.fail("model_types", f"{model_type} belongs to {owner[model_type]} already")
+            owner[model_type] = name
+        found[name] = family
+    return found
+
+
+def by_model_type(model_type: str) -> Family | None:
+    """The family of a transformers ``config.model_type``; None where no family claims it."""
+    return next((family for family in load().values() if model_type in family.model_types), None)

@@ -1,0 +1,142 @@
+"""Makes our tasks known to lmms-eval, which has no entry-point group for tasks.
+
+``lmms-eval --tasks hallu_demo`` and ``--tasks list`` then work without ``--include_path``.
+``HALLU_TASKS=0`` in the environment leaves lmms-eval as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "HALLU_TASKS"
+EXPECTED = ("self", "include_path", "include_defaults")
+"""The parameters of ``TaskManager.initialize_tasks`` that the wrapper is written for."""
+
+FIX = 'pass the tasks yourself: lmms-eval --include_path "$(hallu tasks-path)" ...'
+
+_MARK = "__hallu_task_folders__"
+
+
+class TaskHookWarning(UserWarning):
+    """The hook could not be installed, or a task folder could not be read."""
+
+
+def install_hook() -> None:
+    """Add the task folders to every ``lmms_eval.tasks.TaskManager`` made from now on. Never raises.
+
+    ``lmms_eval.tasks`` needs torch and transformers, so it is not imported here: if it is not loaded yet, the
+    wrapper is put on at the moment its import ends. Names lmms-eval knows already, from itself, from
+    ``--include_path`` or from a task entry-point group it may grow, keep their meaning. Installing again
+    changes nothing. With other parameters than ``EXPECTED`` nothing is wrapped, and one warning names the fix.
+    """
+    if os.environ.get(VARIABLE) == "0":
+        return
+    try:
+        package = importlib.import_module("lmms_eval")
+    except ImportError:
+        return
+    tasks = sys.modules.get("lmms_eval.tasks")
+    if hasattr(tasks, "TaskManager"):
+        _wrap(tasks)
+    elif type(package) is types.ModuleType:
+        package.__class__ = _Package
+    elif type(package) is not _Package:
+        _warn("the package lmms_eval is not a plain module")
+
+
+class _Package(types.ModuleType):
+    """``lmms_eval`` until its submodule ``tasks`` is loaded: the import system then sets the attribute."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "tasks":
+            self.__class__ = types.ModuleType  # type: ignore[assignment]
+            _wrap(value)
+
+
+def _wrap(tasks: Any) -> None:
+    manager = getattr(tasks, "TaskManager", None)
+    original = getattr(manager, "initialize_tasks", None)
+    if getattr(original, _MARK, False):
+        return
+    if not callable(original) or parameters(original) != EXPECTED:
+        _warn("TaskManager.initialize_tasks of this lmms-eval has other parameters than expected")
+        return
+    manager.initialize_tasks = _with_folders(original)  # type: ignore[union-attr]
+
+
+def parameters(function: Callable[..., object]) -> tuple[str, ...]:
+    """Names of a function's parameters."""
+    return tuple(inspect.signature(function).parameters)
+
+
+def _with_folders(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    @functools.wraps(original)
+    def initialize_tasks(self: Any, include_path: Any = None, include_defaults: bool = True) -> dict[str, Any]:
+        index = original(self, include_path=include_path, include_defaults=include_defaults)
+        # Without the defaults the caller wants the tasks of its own folder and no others.
+        if not include_defaults:
+            return index
+        from registry import task_folders
+
+        for folder in task_folders.folders():
+            # A task file of another party may be malformed in any way; the run goes on without its folder.
+            try:
+                found = original(self, include_path=[str(folder)], include_defaults=False)
+            except Exception as error:
+                message = f"the tasks in {folder} are left out: {type(error).__name__}: {error}"
+                warnings.warn(message, TaskHookWarning, stacklevel=2)
+                continue
+            # What lmms-eval knows wins, so a folder it was given otherwise changes nothing.
+            index = {**found, **index}
+        return index
+
+    setattr(initialize_tasks, _MARK, True)
+    return initialize_tasks
+
+
+def state() -> tuple[bool, str]:
+    """Whether our tasks reach lmms-eval by themselves, and why (not). Imports nothing of lmms-eval."""
+    if os.environ.get(VARIABLE) == "0":
+        return True, f"off, {VARIABLE}=0; {FIX}"
+    spec = importlib.util.find_spec("lmms_eval")
+    if spec is None or not spec.submodule_search_locations:
+        return False, "off, lmms-eval is not installed"
+    file = Path(next(iter(spec.submodule_search_locations))) / "tasks" / "__init__.py"
+    found = _parameters_in(file)
+    if found != EXPECTED:
+        return False, f"off, {file} has no TaskManager.initialize_tasks with the expected parameters; {FIX}"
+    return True, "active, lmms-eval finds our tasks by itself"
+
+
+def _parameters_in(file: Path) -> tuple[str, ...] | None:
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name == "TaskManager":
+            for item in node.body:
+                if isinstance(item, ast.FunctionDef) and item.name == "initialize_tasks":
+                    return tuple(argument.arg for argument in item.args.args)
+    return None
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    warnings.warn(
+        f"the tasks of this package are not added to lmms-eval: {reason}; {FIX}",
+        TaskHookWarning,
+        stacklevel=3,
+    )

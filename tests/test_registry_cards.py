@@ -1,0 +1,182 @@
+"""Cards and families: the shipped files are complete, malformed ones are refused with file and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import registry
+from registry import cards, family, layers
+from registry.errors import CardError
+
+MINIMAL: dict[str, Any] = {
+    "title": "T",
+    "paper": {"title": "P", "arxiv": "2401.00001", "venue": "V 2024", "year": 2024},
+    "fidelity": "paper",
+    "summary": "S",
+    "mechanism": ["One step. [P]"],
+    "cost": "none",
+    "implementation": "package.module:Class",
+    "identity": {"alpha": 1.0},
+    "parameters": {"alpha": {"default": 2.0, "low": 0, "source": "[P]", "text": "A factor."}},
+    "version": 1,
+}
+
+
+def write(folder: Path, changes: dict[str, Any]) -> Path:
+    """MINIMAL with dotted keys replaced; the value ``...`` deletes a key."""
+    data = yaml.safe_load(yaml.safe_dump(MINIMAL))
+    for dotted, value in changes.items():
+        *outer, last = dotted.split(".")
+        place = data
+        for key in outer:
+            place = place.setdefault(key, {})
+        if value is ...:
+            del place[last]
+        else:
+            place[last] = value
+    file = folder / "example.yaml"
+    file.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return file
+
+
+def test_a_minimal_card_is_read(tmp_path: Path) -> None:
+    card = cards.read(write(tmp_path, {}))
+    assert card.name == "example"
+    assert card.paper is not None
+    assert card.paper.url == "https://arxiv.org/abs/2401.00001"
+    assert card.settings("anything") == {"alpha": 2.0}
+    assert (card.deviations, card.notes, card.published, dict(card.presets)) == ((), (), (), {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "problem"),
+    [
+        ({"title": ...}, "title", "is missing"),
+        ({"summary": 3}, "summary", "is not text"),
+        ({"costs": "x"}, "costs", "unknown key (did you mean cost"),
+        ({"paper.year": "2024"}, "paper.year", "is not a whole number"),
+        ({"paper.arxiv": ...}, "paper.url", "is missing"),
+        ({"paper.pages": 3}, "paper.pages", "unknown key"),
+        ({"fidelity": "exact"}, "fidelity", "is not one of paper, reconstructed, port"),
+        ({"fidelity": "third-party"}, "fidelity", "is not one of"),
+        ({"fidelity": "reconstructed"}, "fidelity", '"[?]"'),
+        ({"mechanism": []}, "mechanism", "is missing"),
+        ({"mechanism": ["No source."]}, "mechanism[0]", "[P], [C], [3] or [?]"),
+        ({"implementation": "module"}, "implementation", "package.module:Class"),
+        ({"identity": {}}, "identity", "is missing"),
+        ({"identity": {"beta": 1}}, "identity.beta", "is not a parameter of this method; it has: alpha"),
+        ({"identity.alpha": -1.0}, "identity.alpha", "is out of range; allowed: a number >= 0"),
+        ({"presets.llava.alpha": "two"}, "presets.llava.alpha", "is not a number"),
+        ({"presets.llava": 3}, "presets.llava", "is not a mapping"),
+        ({"parameters.alpha": 3}, "parameters.alpha", "is not a mapping"),
+        ({"parameters.alpha.default": ...}, "parameters.alpha.default", "is missing"),
+        ({"parameters.alpha.default": -2.0}, "parameters.alpha.default", "is out of range"),
+        ({"parameters.alpha.low": "zero"}, "parameters.alpha.low", "is not a number"),
+        ({"parameters.alpha.text": ...}, "parameters.alpha.text", "is missing"),
+        ({"parameters.alpha.source": "P"}, "parameters.alpha.source", "write"),
+        ({"parameters.alpha.source": "[Q]"}, "parameters.alpha.source", "is not a source"),
+        ({"parameters.alpha.kind": "float"}, "parameters.alpha.kind", "is not one of number"),
+        ({"parameters.alpha.choices": "auto"}, "parameters.alpha.choices", "is not a list"),
+        (
+            {"published": [{"source": "a", "model": "b", "setting": "c"}]},
+            "published[0].numbers",
+            "is missing",
+        ),
+        (
+            {"published": [{"source": "a", "model": "b", "setting": "c", "numbers": {"f1": "high"}}]},
+            "published[0].numbers.f1",
+            "is not a number",
+        ),
+        ({"version": "1"}, "version", "is not a whole number"),
+    ],
+)
+def test_a_malformed_card_names_file_and_key(tmp_path: Path, changes: dict[str, Any], key: str, problem: str) -> None:
+    file = write(tmp_path, changes)
+    with pytest.raises(CardError) as caught:
+        cards.read(file)
+    assert str(caught.value).startswith(f"{file}: {key}: ")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a", ""])
+def test_a_file_that_is_no_mapping_names_the_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(CardError, match=r"broken\.yaml"):
+        cards.read(file)
+
+
+def test_a_reconstruction_says_how_sure_it_is(tmp_path: Path) -> None:
+    card = cards.read(write(tmp_path, {"fidelity": "reconstructed", "parameters.alpha.source": "[P, ? 45 %]"}))
+    (parameter,) = card.parameters
+    assert (parameter.source, parameter.confidence, parameter.provenance) == (("P", "?"), 45, "[P, ? 45 %]")
+
+
+def test_settings_are_defaults_overlaid_with_the_family_s_preset(tmp_path: Path) -> None:
+    beta = {"default": 0.1, "source": "[C]", "text": "A cut."}
+    card = cards.read(write(tmp_path, {"parameters.beta": beta, "presets.llava.alpha": 3.0}))
+    assert card.settings("llava") == {"alpha": 3.0, "beta": 0.1}
+    assert card.settings() == card.settings("qwen") == {"alpha": 2.0, "beta": 0.1}
+
+
+@pytest.mark.parametrize("name", cards.names())
+def test_every_shipped_card_is_sound(name: str) -> None:
+    card = cards.load(name)
+    assert card.implementation.startswith(f"hallu_models.interventions.{name}:")
+    assert card.paper is not None
+    assert card.paper.url.startswith("https://")
+    assert "\n" not in card.summary
+    assert len(card.summary) <= 120
+    assert len(card.cost) <= 120
+    for row in card.published:
+        assert set(row.baseline) <= set(row.numbers)
+
+
+def test_vhr_has_the_paper_s_settings() -> None:
+    card = cards.load("vhr")
+    assert card.fidelity == "paper"
+    assert card.identity == {"alpha": 1.0}
+    llava, instructblip = card.settings("llava"), card.settings("instructblip")
+    assert llava == {"alpha": 2.0, "layers": "1+last:14/32", "variant": "paper"}
+    assert layers.resolve(str(llava["layers"]), 32) == (1, *range(18, 32))
+    assert layers.resolve(str(instructblip["layers"]), 32) == tuple(range(14, 32))
+    ablation = {row.setting: row.numbers for row in card.published if "ablation" in row.source}
+    assert ablation["CHAIR alpha=3"] == {"chair_s": 27.0, "chair_i": 8.7}
+
+
+def test_facade_gives_copies_with_built_in_methods_first() -> None:
+    methods = registry.methods()
+    assert list(methods)[: len(cards.names())] == list(cards.names())
+    methods.clear()
+    assert "vhr" in registry.methods()
+
+
+def test_families_are_found_by_model_type() -> None:
+    llava = registry.families()["llava"]
+    assert family.by_model_type("llava") is llava
+    assert llava.checkpoint == "llava-hf/llava-1.5-7b-hf"
+    assert family.by_model_type("bert") is None
+    assert "hallu" not in registry.families()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: {title: A, checkpoint: x/a}", "a.model_types: is missing"),
+        ("a: {title: A, checkpoint: x/a, model_types: [t], kind: k}", "a.kind: unknown key"),
+        (
+            "a: {title: A, checkpoint: x/a, model_types: [t]}\nb: {title: B, checkpoint: x/b, model_types: [t]}",
+            "b.model_types: t belongs to a already",
+        ),
+    ],
+)
+def test_a_malformed_family_names_file_and_key(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "families.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(CardError) as caught:
+        family.read(file)
+    assert str(caught.value) == f"{file}: {problem}"
