@@ -32,15 +32,23 @@ _OPTIONS = (
     "length_penalty", "no_repeat_ngram_size", "repetition_penalty",
 )  # fmt: skip
 
-_ARGUMENTS = ("pretrained", "revision", "dtype", "attn_implementation", "device_map", "trust_remote_code", "system_prompt")
+_ARGUMENTS = (
+    "pretrained",
+    "revision",
+    "dtype",
+    "attn_implementation",
+    "device_map",
+    "trust_remote_code",
+    "system_prompt",
+)
 
 
 class HalluModel(lmms):
     """A family's model with a method on it. Subclasses bind ``model_id``, ``family`` and ``method``.
 
-    Arguments come from ``--model_args``: ``pretrained`` (default: the family's checkpoint; "demo" is shipped with the
-    package), ``revision``, ``dtype``, ``attn_implementation``, ``device_map``, ``trust_remote_code``, ``system_prompt``,
-    the generic id's ``method``, and the method's parameters.
+    Arguments come from ``--model_args``: ``pretrained`` (default: the family's checkpoint; "demo" is shipped with
+    the package), ``revision``, ``dtype``, ``attn_implementation``, ``device_map``, ``trust_remote_code``,
+    ``system_prompt``, the generic id's ``method``, and the method's parameters.
     """
 
     is_simple = False
@@ -71,7 +79,9 @@ class HalluModel(lmms):
         default = registry.families()[self.family] if self.family else None
         if pretrained is None:
             if default is None:
-                raise ValueError(f"--model {self.model_id} needs a checkpoint: --model_args pretrained=FOLDER_OR_HUB_ID")
+                raise ValueError(
+                    f"--model {self.model_id} needs a checkpoint: --model_args pretrained=FOLDER_OR_HUB_ID"
+                )
             pretrained, revision = default.checkpoint, revision or default.revision
         # Wrong names end the run before minutes go into loading a model.
         params.split_arguments(parameters, chosen, _ARGUMENTS)
@@ -89,9 +99,10 @@ class HalluModel(lmms):
             trust_remote_code=bool(trust_remote_code),
         )
         if self.family and self.host.family != self.family:
+            fitting = f"{self.host.family}_{self.method or 'base'}" if self.host.family else "hallu"
             raise UnsupportedModel(
-                f"--model {self.model_id}: pretrained={pretrained} is of model type '{self.host.model.config.model_type}', "
-                f"not of the family {self.family}; use --model {self.host.family or 'hallu'}{'_' + (self.method or 'base') if self.host.family else ''}"
+                f"--model {self.model_id}: pretrained={pretrained} is of model type "
+                f"'{self.host.model.config.model_type}', not of the family {self.family}; use --model {fitting}"
             )
         self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters, _ARGUMENTS)
         self.system_prompt = self._resolve_system_prompt(system_prompt)
@@ -131,14 +142,16 @@ class HalluModel(lmms):
                     for index, answer in zip(batch, self._answer([requests[index] for index in batch], session)):
                         answers[index] = answer
                         tokens += answer.token_counts.output_tokens
-                        if keys[index]:
-                            kept.add(keys[index], answer)
+                        if key := keys[index]:
+                            kept.add(key, answer)
                     bar.update(len(batch))
                     bar.set_postfix_str(f"{tokens / (time.perf_counter() - began):.0f} tokens/s")
         except BaseException:
             if len(kept):
                 kept.save()
-                logger.error(f"{len(kept)} finished answers are kept in {kept.path}; the same command goes on from there")
+                logger.error(
+                    f"{len(kept)} finished answers are kept in {kept.path}; the same command goes on from there"
+                )
             raise
         kept.forget()
         self._report(time.perf_counter() - began, tokens, session)
@@ -149,7 +162,9 @@ class HalluModel(lmms):
         raise NotImplementedError(f"--model {self.model_id}: tasks of several rounds are not supported")
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        raise NotImplementedError(f"--model {self.model_id}: log-likelihood tasks are not supported; use a generative task")
+        raise NotImplementedError(
+            f"--model {self.model_id}: log-likelihood tasks are not supported; use a generative task"
+        )
 
     def clean(self) -> None:
         """Give the model's memory back; called before scoring."""
@@ -181,25 +196,39 @@ class HalluModel(lmms):
         return [len(ids) for ids in self.host.processor.tokenizer(contexts, add_special_tokens=False)["input_ids"]]
 
     def _answer(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
-        """Answers of one batch; on lack of memory in halves, and the smaller batch size is kept for the rest."""
+        """Answers of one batch. When memory runs out the batch size is halved, for good, and the batch goes on."""
+        done: list[GenerationResult] = []
+        while len(done) < len(batch):
+            part = batch[len(done) : len(done) + self.batch_size]
+            try:
+                done += self._generate(part, session)
+            except Exception as error:
+                if len(part) == 1 or not should_reduce_batch_size(error):
+                    raise
+                self.batch_size = len(part) // 2
+                logger.warning(f"out of memory: batch size is {self.batch_size} from here on")
+            else:
+                continue
+            # Outside the handler: its traceback keeps the failed batch's tensors alive.
+            torch.cuda.empty_cache()
+        return done
+
+    def _generate(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
         conversations = [self._conversation(request) for request in batch]
-        options = _generate_options(batch[0].args[2])
         until = batch[0].args[2].get("until") or ()
+        options = _generate_options(batch[0].args[2])
         try:
-            generations = generation.generate_in(
+            answers = generation.generate_in(
                 session, conversations, until=[until] if isinstance(until, str) else until, **options
             )
         except Exception as error:
             if len(batch) > 1 and should_reduce_batch_size(error):
-                self.batch_size = len(batch) // 2
-            else:
-                raise RuntimeError(f"{_place(batch[0])} and the {len(batch) - 1} documents batched with it: {error}") from error
-        else:
-            return [GenerationResult(g.text, TokenCounts(input_tokens=g.prompt_tokens, output_tokens=g.tokens)) for g in generations]
-        # Outside the handler, whose traceback would keep the failed batch's tensors alive.
-        torch.cuda.empty_cache()
-        logger.warning(f"out of memory: batch size is {self.batch_size} from here on")
-        return self._answer(batch[: self.batch_size], session) + self._answer(batch[self.batch_size :], session)
+                raise
+            others = f" and the {len(batch) - 1} documents batched with it" if len(batch) > 1 else ""
+            raise RuntimeError(f"{_place(batch[0])}{others}: {error}") from error
+        return [
+            GenerationResult(a.text, TokenCounts(input_tokens=a.prompt_tokens, output_tokens=a.tokens)) for a in answers
+        ]
 
     def _conversation(self, request: Instance) -> list[dict[str, Any]]:
         """The request's messages with loaded images."""
@@ -215,12 +244,18 @@ class HalluModel(lmms):
     def _progress(self, total: int) -> Any:
         """A bar on a terminal; one line every half minute in a log file."""
         return tqdm(
-            total=total, desc=self.model_id, unit="doc", disable=self._rank != 0, mininterval=0.2 if sys.stderr.isatty() else 30
+            total=total,
+            desc=self.model_id,
+            unit="doc",
+            disable=self._rank != 0,
+            mininterval=0.2 if sys.stderr.isatty() else 30,
         )
 
     def _report(self, seconds: float, tokens: int, session: Session) -> None:
         if session.rows_without_image:
-            logger.info(f"{session.rows_without_image} documents without an image were answered without {self.run['method']}")
+            logger.info(
+                f"{session.rows_without_image} documents without an image were answered without {self.run['method']}"
+            )
         log_metrics(
             total_elapsed_time=seconds,
             total_gen_tokens=tokens,
@@ -269,5 +304,7 @@ def _positive(name: str, value: Any) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise ValueError(f"--{name} {value}: a whole number of at least 1, e.g. --{name} 16 (it is halved when memory runs out)")
+        raise ValueError(
+            f"--{name} {value}: a whole number of at least 1, e.g. --{name} 16 (it is halved when memory runs out)"
+        )
     return number

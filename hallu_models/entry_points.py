@@ -18,7 +18,8 @@ def manifests() -> list[Any]:
         import registry
 
         if getattr(registry, "SENTINEL", None) != SENTINEL:
-            return _refuse(f"{getattr(registry, '__file__', registry)} hides the registry package of lmms-eval-hallu; rename that file")
+            culprit = getattr(registry, "__file__", registry)
+            return _refuse(f"{culprit} hides the registry package of lmms-eval-hallu; rename that file")
 
         from lmms_eval.models.registry_v2 import ModelManifest
 

@@ -19,9 +19,11 @@ Message = Mapping[str, Any]
 Conversation = Sequence[Message]
 
 FALLBACK_TEMPLATE = (
-    "{% for message in messages %}{% if message['role'] == 'user' %}USER: {% elif message['role'] == 'assistant' %} ASSISTANT: {% endif %}"
-    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
-    "{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'user' %}USER: {% elif message['role'] == 'assistant' %} ASSISTANT: {% endif %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
 )
 """LLaVA-1.5's prompt layout, for checkpoints that carry no chat template."""
 
@@ -70,10 +72,10 @@ def images_of(messages: Conversation) -> list[Any]:
 
 def prompt_text(host: Host, messages: Conversation) -> str:
     """The conversation in the checkpoint's chat template, ready for the answer."""
-    template = getattr(host.processor, "chat_template", None) or getattr(host.processor.tokenizer, "chat_template", None)
-    parts = [
-        {"role": message["role"], "content": _parts(message["content"])} for message in messages
-    ]
+    template = getattr(host.processor, "chat_template", None) or getattr(
+        host.processor.tokenizer, "chat_template", None
+    )
+    parts = [{"role": message["role"], "content": _parts(message["content"])} for message in messages]
     return host.processor.apply_chat_template(  # type: ignore[no-any-return]
         parts, tokenize=False, add_generation_prompt=True, chat_template=template or FALLBACK_TEMPLATE
     )
@@ -82,7 +84,9 @@ def prompt_text(host: Host, messages: Conversation) -> str:
 def _parts(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
-    return [{"type": "image"} if part["type"] == "image" else {"type": "text", "text": part["text"]} for part in content]
+    return [
+        {"type": "image"} if part["type"] == "image" else {"type": "text", "text": part["text"]} for part in content
+    ]
 
 
 def encode(host: Host, conversations: Sequence[Conversation]) -> Any:
@@ -140,9 +144,14 @@ def generate(
 
 
 def generate_in(
-    session: Session, conversations: Sequence[Conversation], *, until: Iterable[str] = (), seed: int | None = None, **options: Any
+    session: Session,
+    conversations: Sequence[Conversation],
+    *,
+    until: Iterable[str] = (),
+    seed: int | None = None,
+    **options: Any,
 ) -> list[Generation]:
-    """As :func:`generate`, in a session that is attached already; ``options`` are those of transformers' ``generate``."""
+    """As :func:`generate`, in a session that is attached already; ``options`` are transformers' ``generate``'s."""
     host = session.host
     if not options.get("do_sample"):
         # Benchmarks write temperature=0, top_p=0 for "greedy"; transformers has no such values.

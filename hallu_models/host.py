@@ -50,7 +50,9 @@ class Host:
     def device(self) -> torch.device:
         return self.model.get_input_embeddings().weight.device  # type: ignore[no-any-return]
 
-    def generate(self, conversations: Sequence[Conversation], method: Method = None, **options: Any) -> list[Generation]:
+    def generate(
+        self, conversations: Sequence[Conversation], method: Method = None, **options: Any
+    ) -> list[Generation]:
         """Answer a batch of conversations; see :func:`hallu_models.generation.generate`."""
         return generation.generate(self, conversations, method, **options)
 
@@ -69,17 +71,22 @@ def inspect(model: Any, processor: Any = None) -> Host:
         raise UnsupportedModel(f"{kind} has no text decoder that get_decoder() can find")
     tokens = _image_tokens(model.config, processor)
     if not tokens:
-        raise UnsupportedModel(f"the configuration of {kind} names no image token (image_token_id): is this a vision-language model?")
+        raise UnsupportedModel(
+            f"the configuration of {kind} names no image token (image_token_id): is this a vision-language model?"
+        )
     if not decoder._can_set_attn_implementation():
         raise UnsupportedModel(
-            f"the attention of {type(decoder).__name__} in {kind} cannot be re-routed: it does not use transformers' AttentionInterface"
+            f"the attention of {type(decoder).__name__} in {kind} cannot be re-routed: "
+            "it does not use transformers' AttentionInterface"
         )
     weight = model.get_input_embeddings().weight
     probe = torch.zeros(1, 2, weight.shape[1], dtype=weight.dtype, device=weight.device)
     with torch.no_grad():
         calls = attention.observe_calls(decoder, lambda: decoder(inputs_embeds=probe, use_cache=False))
     if not calls:
-        raise UnsupportedModel(f"the attention of {type(decoder).__name__} in {kind} cannot be re-routed: its layers ignore the name")
+        raise UnsupportedModel(
+            f"the attention of {type(decoder).__name__} in {kind} cannot be re-routed: its layers ignore the name"
+        )
     modules, heads, kv_heads = zip(*calls)
     known = family.by_model_type(model.config.model_type)
     return Host(model, processor, decoder, modules, heads[0], kv_heads[0], tokens, known.id if known else None)

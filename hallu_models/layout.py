@@ -57,7 +57,7 @@ class Layout:
         return torch.where(self.padding, -1, columns).amax(dim=1)
 
     def last_row(self, states: Tensor) -> Tensor:
-        """States (B, Lq, ...) at the last prompt position of each row, or at the only one of a decode step: (B, ...)."""
+        """States (B, Lq, ...) at each row's last prompt position, or at the only one of a decode step: (B, ...)."""
         if states.shape[1] == 1 or self._last is None:
             return states[:, -1]
         return states[torch.arange(states.shape[0], device=states.device), self._last]

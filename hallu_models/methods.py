@@ -36,13 +36,11 @@ def build(
             )
         return (method.bind(family, depth),)
     split, _ = params.split_arguments(parameters, method, reserved)
-    return tuple(
-        build_one(lazy.resolve(name), family, split[name]).bind(family, depth) for name in names(method)
-    )
+    return tuple(build_one(lazy.resolve(name), family, split[name]).bind(family, depth) for name in names(method))
 
 
 def build_one(cls: type[Intervention], family: str | None, values: Mapping[str, Any]) -> Intervention:
-    """One intervention: dataclass defaults, overlaid by the card's preset for the family, overlaid by the user's values."""
+    """One intervention: dataclass defaults, overlaid by the card's preset for the family and the user's values."""
     card = cls.card()
     preset = dict(card.presets.get(family or "", {})) if card else {}
     preset.pop("layers", None)  # bind() resolves "auto" from the same preset.
@@ -53,5 +51,7 @@ def canonical(interventions: tuple[Intervention, ...]) -> dict[str, Any]:
     """All parameters of bound interventions as one mapping; prefixed by the method where there are several."""
     prefix = len(interventions) > 1
     return {
-        f"{item.name}.{key}" if prefix else key: value for item in interventions for key, value in item.parameters().items()
+        f"{item.name}.{key}" if prefix else key: value
+        for item in interventions
+        for key, value in item.parameters().items()
     }

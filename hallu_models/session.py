@@ -84,7 +84,9 @@ class Session:
 
     def _generate(self, generate: Any, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("use_cache") is False:
-            raise ValueError("use_cache=False: methods need the key-value cache to tell the prompt from decoding; leave it on")
+            raise ValueError(
+                "use_cache=False: methods need the key-value cache to tell the prompt from decoding; leave it on"
+            )
         # A compiled decode step would not see the edits of this session.
         kwargs.setdefault("disable_compile", True)
         return generate(*args, **kwargs)
@@ -104,7 +106,9 @@ class Session:
     def _begin(self, kwargs: dict[str, Any]) -> None:
         """A new generation: find the columns, forget the last one's state, run the passes that methods ask for."""
         if self._inputs is None:
-            raise ValueError("interventions need input_ids to find the image; inputs_embeds alone do not show where it is")
+            raise ValueError(
+                "interventions need input_ids to find the image; inputs_embeds alone do not show where it is"
+            )
         ids, mask = self._inputs
         if mask is not None and mask.ndim != 2:
             raise ValueError(f"interventions need a padding mask of shape (rows, columns), not {tuple(mask.shape)}")
@@ -156,7 +160,9 @@ class Session:
 
 def _refuse_nesting(model: Any) -> None:
     if model in _ATTACHED:
-        raise RuntimeError('this model has a session already; write a composition such as method="eah+vhr" instead of nesting')
+        raise RuntimeError(
+            'this model has a session already; write a composition such as method="eah+vhr" instead of nesting'
+        )
 
 
 @contextlib.contextmanager

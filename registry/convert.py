@@ -17,7 +17,7 @@ from registry import layers
 from registry.parameter import listing, show
 
 
-class Mismatch(ValueError):  # noqa: N818
+class Mismatch(ValueError):
     """A value that is not of a type; the text is the rest of a sentence, such as ``is not a number``."""
 
 

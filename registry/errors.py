@@ -1,6 +1,5 @@
 """The errors a user can meet here, and the search for near matches they share."""
 
-# ruff: noqa: N818  (the names say what is wrong; all of them are ValueErrors or ImportErrors)
 from __future__ import annotations
 
 import difflib

@@ -38,7 +38,7 @@ _LAST = re.compile(f"last:{_SHARE}")
 _SCALED = re.compile(f"{_SHARE}-{_SHARE}")
 
 
-class Malformed(ValueError):  # noqa: N818
+class Malformed(ValueError):
     """Text outside the grammar; the message is the rest of a sentence that begins with the text."""
 
 

@@ -32,10 +32,20 @@ def tiny_llava(kv_heads: int, seed: int = 0, attention: str = "sdpa") -> LlavaFo
         eos_token_id=END,
     )
     vision = CLIPVisionConfig(
-        hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=16, patch_size=4, initializer_range=0.2
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=4,
+        initializer_range=0.2,
     )
     config = LlavaConfig(
-        vision_config=vision, text_config=text, image_token_id=IMAGE, vision_feature_layer=-1, image_seq_length=IMAGE_TOKENS
+        vision_config=vision,
+        text_config=text,
+        image_token_id=IMAGE,
+        vision_feature_layer=-1,
+        image_seq_length=IMAGE_TOKENS,
     )
     config.tie_word_embeddings = False
     config._attn_implementation = attention

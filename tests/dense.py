@@ -48,7 +48,9 @@ def forward(model: torch.nn.Module, rows: Tensor, edit: Heads = lambda layer, he
     for number, layer in enumerate(decoder.layers):
         x = _norm(rows, layer.input_layernorm)
         a = layer.self_attn
-        query, key, value = ((x @ p.weight.T).view(length, -1, size).transpose(0, 1) for p in (a.q_proj, a.k_proj, a.v_proj))
+        query, key, value = (
+            (x @ p.weight.T).view(length, -1, size).transpose(0, 1) for p in (a.q_proj, a.k_proj, a.v_proj)
+        )
         base = config.rope_parameters["rope_theta"]
         query, key = _rotate(query, base), _rotate(key, base)
         key, value = (states.repeat_interleave(heads // kv_heads, dim=0) for states in (key, value))
@@ -57,5 +59,8 @@ def forward(model: torch.nn.Module, rows: Tensor, edit: Heads = lambda layer, he
         rows = rows + outputs.transpose(0, 1).reshape(length, -1) @ a.o_proj.weight.T
         x = _norm(rows, layer.post_attention_layernorm)
         m = layer.mlp
-        rows = rows + (torch.nn.functional.silu(x @ m.gate_proj.weight.T) * (x @ m.up_proj.weight.T)) @ m.down_proj.weight.T
+        rows = (
+            rows
+            + (torch.nn.functional.silu(x @ m.gate_proj.weight.T) * (x @ m.up_proj.weight.T)) @ m.down_proj.weight.T
+        )
     return _norm(rows, decoder.norm) @ model.lm_head.weight.T

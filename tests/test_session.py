@@ -25,7 +25,9 @@ def state_of(model):
     }
     attributes = {name: sorted(vars(module)) for name, module in model.named_modules()}
     names = [module.config._attn_implementation for module in model.modules() if hasattr(module, "config")]
-    return copy.deepcopy((hooks, attributes, names, model.config.to_dict(), len(attention._EDITS), model.generation_config.to_dict()))
+    return copy.deepcopy(
+        (hooks, attributes, names, model.config.to_dict(), len(attention._EDITS), model.generation_config.to_dict())
+    )
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,13 @@ class Reference:
     """Section 3 of the paper for one row: divergence, outliers, the upper half, reinforcement layer by layer."""
 
     def __init__(self, model, ids, pixel_values, alpha, variant, layers=(1, 3, 4, 5)):
-        self.model, self.pixel_values, self.alpha, self.variant, self.layers = model, pixel_values, alpha, variant, layers
+        self.model, self.pixel_values, self.alpha, self.variant, self.layers = (
+            model,
+            pixel_values,
+            alpha,
+            variant,
+            layers,
+        )
         self.chosen: dict[int, torch.Tensor] = {}
         self.prompt = len(ids)
         textual: dict[int, torch.Tensor] = {}
@@ -31,7 +37,10 @@ class Reference:
         self.textual = textual
 
     def choose(self, layer, visual):
-        divergence = [float((v - t).norm()) ** (2 if self.variant == "official" else 1) for v, t in zip(visual, self.textual[layer])]
+        divergence = [
+            float((v - t).norm()) ** (2 if self.variant == "official" else 1)
+            for v, t in zip(visual, self.textual[layer])
+        ]
         activity = [float(t.norm()) ** 2 for t in self.textual[layer]]
 
         def limit(values):
@@ -92,7 +101,10 @@ def test_the_plain_reference_is_the_plain_model(model):
     with torch.no_grad():
         logits = model(**single).logits[0]
         torch.testing.assert_close(
-            logits, dense.forward(model, dense.embeddings(model, single["input_ids"][0], single["pixel_values"])), atol=1e-5, rtol=1e-5
+            logits,
+            dense.forward(model, dense.embeddings(model, single["input_ids"][0], single["pixel_values"])),
+            atol=1e-5,
+            rtol=1e-5,
         )
 
 
@@ -110,7 +122,12 @@ def test_outliers_are_taken_out_before_the_median():
 
 @pytest.mark.parametrize(
     "options",
-    [{"do_sample": False}, {"do_sample": False, "num_beams": 3}, {"do_sample": True, "temperature": 0.9}, {"do_sample": True, "num_return_sequences": 2}],
+    [
+        {"do_sample": False},
+        {"do_sample": False, "num_beams": 3},
+        {"do_sample": True, "temperature": 0.9},
+        {"do_sample": True, "num_return_sequences": 2},
+    ],
     ids=["greedy", "beams", "sampling", "sequences"],
 )
 def test_alpha_one_is_the_plain_model(model, options):

@@ -71,15 +71,18 @@ def tables() -> Iterator[tuple[str, pa.Table]]:
     drawn = held_out()
     rng = np.random.default_rng(SEED + 1)
     images = [{"bytes": _png(scene.picture), "path": f"{index:04d}.png"} for index, scene in enumerate(drawn)]
-    yield "scenes", _with_image_feature(
-        pa.table(
-            {
-                "image_id": list(range(len(drawn))),
-                "image": images,
-                "place": [scene.place for scene in drawn],
-                "objects": [sorted(scene.counts) for scene in drawn],
-            }
-        )
+    yield (
+        "scenes",
+        _with_image_feature(
+            pa.table(
+                {
+                    "image_id": list(range(len(drawn))),
+                    "image": images,
+                    "place": [scene.place for scene in drawn],
+                    "objects": [sorted(scene.counts) for scene in drawn],
+                }
+            )
+        ),
     )
     yield "pope", _questions([pope_questions(scene, rng) for scene in drawn])
     yield "mme", _questions([mme_questions(scene, rng) for scene in drawn[:MME_SCENES]])
@@ -106,7 +109,9 @@ def _with_image_feature(table: pa.Table) -> pa.Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="folder for scenes.parquet, pope.parquet, mme.parquet")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for scenes.parquet, pope.parquet, mme.parquet"
+    )
     arguments = parser.parse_args()
     for name, table in tables():
         pq.write_table(table, arguments.output / f"{name}.parquet", compression="zstd")

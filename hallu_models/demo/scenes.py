@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -23,22 +23,15 @@ GRID = SIZE // CELL
 
 # Category: how often it is present in the scene.
 TYPICAL: dict[str, dict[str, float]] = {
-    "kitchen": {
-        "cup": 0.75, "bowl": 0.65, "oven": 0.6, "sink": 0.55, "bottle": 0.5, "refrigerator": 0.45, "spoon": 0.35, "clock": 0.25,
-    },
-    "street": {
-        "car": 0.75, "person": 0.65, "traffic light": 0.6, "truck": 0.55, "bicycle": 0.5, "motorcycle": 0.45, "stop sign": 0.35, "dog": 0.25,
-    },
-    "park": {
-        "bench": 0.75, "person": 0.65, "dog": 0.6, "bird": 0.55, "frisbee": 0.5, "kite": 0.45, "bicycle": 0.35, "horse": 0.25,
-    },
-    "living room": {
-        "couch": 0.75, "tv": 0.65, "chair": 0.6, "book": 0.55, "vase": 0.5, "cat": 0.45, "clock": 0.35, "bottle": 0.25,
-    },
-    "office": {
-        "laptop": 0.75, "keyboard": 0.65, "chair": 0.6, "mouse": 0.55, "cup": 0.5, "book": 0.45, "cell phone": 0.35, "clock": 0.25,
-    },
-}  # fmt: skip
+    place: dict(zip(categories, (0.75, 0.65, 0.6, 0.55, 0.5, 0.45, 0.35, 0.25)))
+    for place, categories in {
+        "kitchen": ("cup", "bowl", "oven", "sink", "bottle", "refrigerator", "spoon", "clock"),
+        "street": ("car", "person", "traffic light", "truck", "bicycle", "motorcycle", "stop sign", "dog"),
+        "park": ("bench", "person", "dog", "bird", "frisbee", "kite", "bicycle", "horse"),
+        "living room": ("couch", "tv", "chair", "book", "vase", "cat", "clock", "bottle"),
+        "office": ("laptop", "keyboard", "chair", "mouse", "cup", "book", "cell phone", "clock"),
+    }.items()
+}
 
 # Upper and lower background colour.
 _BACKGROUND = {
@@ -117,7 +110,7 @@ def with_article(category: str) -> str:
     return ("an " if category[0] in "aeiou" else "a ") + category
 
 
-@lru_cache(maxsize=None)
+@cache
 def _stamp(category: str, side: int) -> np.ndarray:
     shape = Image.fromarray((_SHAPES[_INDEX[category]] * 255).astype(np.uint8))
     return np.asarray(shape.resize((side, side), Image.Resampling.BILINEAR), np.float32) / 255
@@ -208,13 +201,18 @@ def position_question(category: str, side: str, answer: str) -> Question:
 
 def side_of(scene: Scene, category: str) -> str | None:
     """ "left" or "right", or None when the instances of this category are on both sides."""
-    sides = {"left" if thing.cell % GRID < GRID // 2 else "right" for thing in scene.things if thing.category == category}
+    sides = {
+        "left" if thing.cell % GRID < GRID // 2 else "right" for thing in scene.things if thing.category == category
+    }
     return sides.pop() if len(sides) == 1 else None
 
 
 def questions(scene: Scene, rng: np.random.Generator, number: int) -> list[Question]:
     """Random training questions, yes and no equally often."""
-    return [_question(scene, rng, kind) for kind in rng.choice(["pope", "existence", "count", "position"], number, p=[0.45, 0.2, 0.15, 0.2])]
+    return [
+        _question(scene, rng, kind)
+        for kind in rng.choice(["pope", "existence", "count", "position"], number, p=[0.45, 0.2, 0.15, 0.2])
+    ]
 
 
 def _question(scene: Scene, rng: np.random.Generator, kind: str) -> Question:

@@ -13,24 +13,29 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
     LlamaConfig,
     LlavaConfig,
-    LlavaForConditionalGeneration,
     LlavaProcessor,
     PreTrainedTokenizerFast,
 )
+from transformers import LlavaForConditionalGeneration as Llava
 
 from hallu_models.demo import scenes
+
+Log = Callable[..., None]
 
 PATCH = 8
 CHAT_TEMPLATE = (
@@ -43,7 +48,10 @@ CHAT_TEMPLATE = (
 )
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>"]
 # Words of common prompts that no training text holds, so that they are at least told apart.
-EXTRA = "a an all and any answer are be briefly can content could detail do does how I is it list many not object objects of or photo picture see single the there this using what which who with word yes no you your".split()
+EXTRA = (
+    "a an all and any answer are be briefly can content could detail do does how I is it list many not object objects "
+    "of or photo picture see single the there this using what which who with word yes no you your"
+).split()
 
 
 def build_processor() -> LlavaProcessor:
@@ -59,7 +67,9 @@ def build_processor() -> LlavaProcessor:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = split
     tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", vocabulary["<s>"])])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", vocabulary["<s>"])]
+    )
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
@@ -87,11 +97,16 @@ def build_processor() -> LlavaProcessor:
     )
 
 
-def build_model(processor: LlavaProcessor) -> LlavaForConditionalGeneration:
+def build_model(processor: LlavaProcessor) -> Llava:
     """A randomly initialised LLaVA of 2.4 million parameters: 4 vision layers, 8 language layers, width 128."""
     tokenizer = processor.tokenizer
     vision = CLIPVisionConfig(
-        hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4, image_size=scenes.SIZE, patch_size=PATCH
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=scenes.SIZE,
+        patch_size=PATCH,
     )
     text = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -114,26 +129,28 @@ def build_model(processor: LlavaProcessor) -> LlavaForConditionalGeneration:
         image_seq_length=(scenes.SIZE // PATCH) ** 2,
     )
     config.tie_word_embeddings = False
-    model = LlavaForConditionalGeneration(config)
+    model = Llava(config)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.bos_token_id = tokenizer.bos_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     return model
 
 
-def pixels(processor: LlavaProcessor, batch: Iterable[scenes.Scene]) -> torch.Tensor:
+def pixels(processor: LlavaProcessor, batch: Iterable[scenes.Scene]) -> Tensor:
     """Pixel values (B, 3, 64, 64), as the image processor makes them for pictures that need no resizing."""
     raw = torch.from_numpy(np.stack([scene.picture for scene in batch])).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(getattr(processor.image_processor, name))[:, None, None] for name in ("image_mean", "image_std"))
+    mean, std = (
+        torch.tensor(getattr(processor.image_processor, name))[:, None, None] for name in ("image_mean", "image_std")
+    )
     return (raw - mean) / std
 
 
-def image_features(model: LlavaForConditionalGeneration, pixel_values: torch.Tensor) -> torch.Tensor:
+def image_features(model: Llava, pixel_values: Tensor) -> Tensor:
     """Vision tower output without the class token, (B, 64, 128)."""
     return model.model.vision_tower(pixel_values=pixel_values, output_hidden_states=True).hidden_states[-1][:, 1:]
 
 
-def cell_labels(batch: list[scenes.Scene]) -> torch.Tensor:
+def cell_labels(batch: list[scenes.Scene]) -> Tensor:
     """Category index of each cell (B, 16); the number of categories where the cell is empty."""
     labels = torch.full((len(batch), scenes.GRID**2), len(scenes.NAMES))
     for row, scene in enumerate(batch):
@@ -145,7 +162,9 @@ def cell_labels(batch: list[scenes.Scene]) -> torch.Tensor:
 class Packed:
     """One training batch: a picture prefix and its answers per row, with block mask, positions and loss weights."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, batch: list[tuple[scenes.Scene, np.random.Generator]], questions: int):
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, batch: list[tuple[scenes.Scene, np.random.Generator]], questions: int
+    ):
         image_token = tokenizer.convert_tokens_to_ids("<image>")
         encode = tokenizer.encode
         prefix = encode("USER:") + [image_token] * (scenes.SIZE // PATCH) ** 2
@@ -157,7 +176,7 @@ class Packed:
                 [
                     (
                         encode(f"{text} ASSISTANT:", add_special_tokens=False),
-                        encode(answer, add_special_tokens=False) + [tokenizer.eos_token_id],
+                        [*encode(answer, add_special_tokens=False), tokenizer.eos_token_id],
                     )
                     for text, answer in pairs
                 ]
@@ -192,26 +211,31 @@ class Packed:
         self.mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)[:, None]
 
 
-def text_loss(model: LlavaForConditionalGeneration, packed: Packed, features: torch.Tensor) -> torch.Tensor:
+def text_loss(model: Llava, packed: Packed, features: Tensor) -> Tensor:
     """Mean over answers of the mean token loss."""
     projected = model.model.multi_modal_projector(features)
     embeddings = model.get_input_embeddings()(packed.ids)
     embeddings = embeddings.masked_scatter(packed.image[:, :, None], projected.to(embeddings.dtype))
     hidden = model.model.language_model(
-        inputs_embeds=embeddings, attention_mask=packed.mask.to(embeddings.dtype), position_ids=packed.positions, use_cache=False
+        inputs_embeds=embeddings,
+        attention_mask=packed.mask.to(embeddings.dtype),
+        position_ids=packed.positions,
+        use_cache=False,
     ).last_hidden_state
     chosen = packed.targets != -100
-    losses = nn.functional.cross_entropy(model.lm_head(hidden[chosen]).float(), packed.targets[chosen], reduction="none")
+    losses = nn.functional.cross_entropy(
+        model.lm_head(hidden[chosen]).float(), packed.targets[chosen], reduction="none"
+    )
     weights = packed.weights[chosen]
     return (losses * weights).sum() / weights.sum()
 
 
-def optimise(parameters: Iterable[nn.Parameter], rate: float, steps: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+def optimise(parameters: Iterable[nn.Parameter], rate: float, steps: int) -> tuple[Optimizer, LRScheduler]:
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01, betas=(0.9, 0.98))
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
 
 
-def train_vision(model, processor, steps: int, seed: int, log) -> None:
+def train_vision(model: Llava, processor: LlavaProcessor, steps: int, seed: int, log: Log) -> None:
     """Stage 1: name the object of each cell from the four patches of the cell."""
     head = nn.Linear(4 * 128, len(scenes.NAMES) + 1)
     optimizer, schedule = optimise([*model.model.vision_tower.parameters(), *head.parameters()], 1e-3, steps)
@@ -231,7 +255,9 @@ def train_vision(model, processor, steps: int, seed: int, log) -> None:
             log(stage="vision", step=step, loss=round(loss.item(), 4), object_accuracy=round(100 * accuracy, 1))
 
 
-def train_language(model, processor, steps: int, batch_size: int, questions: int, seed: int, log) -> None:
+def train_language(
+    model: Llava, processor: LlavaProcessor, steps: int, batch_size: int, questions: int, seed: int, log: Log
+) -> None:
     """Stage 2: captions and yes/no questions; the vision tower is frozen for the first half."""
     tower = list(model.model.vision_tower.parameters())
     optimizer, schedule = optimise(model.parameters(), 2e-3, steps)
@@ -255,17 +281,19 @@ def train_language(model, processor, steps: int, batch_size: int, questions: int
             total, since = 0.0, 0
 
 
-def advance(loss, optimizer, schedule) -> None:
+def advance(loss: Tensor, optimizer: Optimizer, schedule: LRScheduler) -> None:
     if not math.isfinite(loss.item()):
         raise RuntimeError("the loss is no longer finite")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"] if p.grad is not None], 1.0)
+    nn.utils.clip_grad_norm_(
+        [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None], 1.0
+    )
     optimizer.step()
     schedule.step()
 
 
-def autocast():
+def autocast() -> torch.autocast:
     """bfloat16 matrix products where the processor has instructions for them."""
     native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=native)
@@ -285,7 +313,7 @@ def main() -> None:
 
     with open(arguments.output / "training_log.jsonl", "w") as file:
 
-        def log(**entry) -> None:
+        def log(**entry: Any) -> None:
             line = json.dumps({**entry, "minutes": round((time.time() - began) / 60, 2)})
             print(line, flush=True)
             file.write(line + "\n")
@@ -296,7 +324,9 @@ def main() -> None:
         model = build_model(processor).train()
         log(stage="start", parameters=model.num_parameters(), vocabulary=len(processor.tokenizer), seed=arguments.seed)
         train_vision(model, processor, arguments.vision_steps, arguments.seed, log)
-        train_language(model, processor, arguments.steps, arguments.batch_size, arguments.questions, arguments.seed + 1000, log)
+        train_language(
+            model, processor, arguments.steps, arguments.batch_size, arguments.questions, arguments.seed + 1000, log
+        )
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     model.eval().save_pretrained(arguments.output)

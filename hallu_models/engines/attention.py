@@ -47,7 +47,9 @@ def register(base: str) -> str:
 def _in_front_of(base: str) -> Callable[..., AttentionResult]:
     flash = "flash" in base
 
-    def attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> AttentionResult:
+    def attention(
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any
+    ) -> AttentionResult:
         function = _eager(module) if base == "eager" else ALL_ATTENTION_FUNCTIONS[base]
         # Flash attention finds its kernels by the name in the module's configuration.
         target = _as_configured(module, base) if flash else module
@@ -90,7 +92,9 @@ def observe_calls(decoder: nn.Module, run: Callable[[], object]) -> list[tuple[n
     """
     calls: list[tuple[nn.Module, int, int]] = []
 
-    def record(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **_: Any) -> AttentionResult:
+    def record(
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **_: Any
+    ) -> AttentionResult:
         calls.append((module, query.shape[1], key.shape[1]))
         return query.new_zeros(query.shape[0], query.shape[2], query.shape[1], value.shape[-1]), None
 

@@ -49,7 +49,9 @@ class Intervention:
     layers: layers.LayerSpec = layers.AUTO
 
     def __post_init__(self) -> None:
-        params.check(self.name, {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}, self.card())
+        params.check(
+            self.name, {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}, self.card()
+        )
 
     @classmethod
     def card(cls) -> cards.Card | None:
@@ -59,7 +61,7 @@ class Intervention:
     def bind(self: Self, family: str | None, depth: int) -> Self:
         """A copy whose ``auto`` parameters hold the card's setting for this family and number of layers.
 
-        Raises :class:`registry.params.ParameterError` when a layer does not exist in the model.
+        Raises :class:`registry.registry.errors.BadArgument` when a layer does not exist in the model.
         """
         card = self.card()
         preset = card.settings(family) if card else {}

@@ -1,0 +1,1 @@
+"""CHAIR as an lmms-eval task."""

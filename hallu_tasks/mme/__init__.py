@@ -1,0 +1,1 @@
+"""MME as an lmms-eval task."""

@@ -1,0 +1,1 @@
+"""POPE as an lmms-eval task."""

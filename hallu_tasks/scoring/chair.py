@@ -1,0 +1,329 @@
+"""CHAIR: which COCO objects a caption names, and how many of them are not in the image.
+
+Rohrbach et al. 2018, "Object Hallucination in Image Captioning". A caption becomes objects in four steps:
+tokens are made singular; neighbouring tokens that form one name are merged left to right ("traffic light";
+"baby bird" to bird; "home plate" to itself, so it is no plate); if toilet and seat both occur, seat is
+dropped; what is in the vocabulary becomes its COCO category. Duplicates count.
+
+Published numbers part ways at the singular, so it is a parameter (`mode`) that every result carries:
+
+=========  =================================================================================================
+reference  as the original, which uses Pattern's rules: a closed-vocabulary plural rule with the same
+           outcome, including the words those rules lose (bus, minibus, airbus, ties, canoes, magpies,
+           collies, doggies, thieves); "buses" is found, "bus" is not
+fixed      reference without those losses and with the vocabulary's slips repaired: "motor bike",
+           "cheesecake" and "iPhone" are found, "stove top oven" counts once
+nltk       part-of-speech tags and WordNet, as in OPERA and lmms-eval's built-in task: misses "men", reads
+           "seated" as chair; needs NLTK data, and `check` says how to get it
+=========  =================================================================================================
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from hallu_tasks.scoring import vocabulary, words
+from hallu_tasks.scoring.keyed import name_some, repeated
+from hallu_tasks.scoring.ratios import Ratio, evaluate, total
+
+__all__ = [
+    "MODES",
+    "STATISTICS",
+    "aggregate",
+    "check",
+    "check_images",
+    "objects",
+    "record",
+    "score",
+    "truth_from_coco",
+]
+
+MODES = ("reference", "fixed", "nltk")
+"""The names that `mode` accepts."""
+
+STATISTICS = {
+    "chair_s": Ratio("captions_hallucinated", ("captions",), "there are no captions"),
+    "chair_i": Ratio("hallucinated", ("mentions",), "no caption mentions an object"),
+    "recall": Ratio("correct", ("truth",), "the images hold no object"),
+    "precision": Ratio("correct", ("distinct",), "no caption mentions an object"),
+    "f1": Ratio("correct", ("distinct", "truth"), "nothing is mentioned and the images hold no object", 200),
+    "mean_length": Ratio("length", ("captions",), "there are no captions", 1),
+    "mean_mentions": Ratio("mentions", ("captions",), "there are no captions", 1),
+}
+"""The scores as ratios of summed records, for `paired`."""
+
+_COLUMNS = (
+    "captions",
+    "captions_hallucinated",
+    "captions_without_objects",
+    "mentions",
+    "hallucinated",
+    "distinct",
+    "correct",
+    "truth",
+    "length",
+)
+
+
+class _Reader(NamedTuple):
+    tables: vocabulary.Vocabulary
+    categories: frozenset[str]
+    singulars: Callable[[str], list[str]]
+
+
+@functools.cache
+def _reader(mode: str) -> _Reader:
+    if mode not in MODES:
+        raise ValueError(f"unknown CHAIR mode {mode!r}; allowed: {', '.join(MODES)}")
+    tables = vocabulary.coco()
+    if mode == "nltk":
+        words.check_nltk()
+        return _Reader(tables, tables.categories, words.lemmas)
+    if mode == "fixed":
+        tables = tables.repaired()
+    lost = words.BLIND_SPOTS if mode == "reference" else frozenset()
+    known = tables.single_words
+
+    @functools.lru_cache(maxsize=1 << 16)
+    def singular(token: str) -> str:
+        # A lost word must not match by its own spelling either; "" matches nothing.
+        return "" if token in lost else words.singular(token, known)
+
+    def singulars(caption: str) -> list[str]:
+        return [singular(token) for token in words.tokens(caption)]
+
+    return _Reader(tables, tables.categories, singulars)
+
+
+def check(mode: str = "reference") -> None:
+    """Load everything `mode` needs; call it before generation.
+
+    Raises `ValueError` for an unknown mode and `RuntimeError`, with the fix, when lmms-eval's word tables
+    are missing or changed or, for ``nltk``, NLTK or its data are missing.
+    """
+    _reader(mode)
+
+
+def _singulars(caption: str, mode: str) -> list[str]:
+    if not isinstance(caption, str):
+        raise TypeError(f"a caption must be text, got {caption!r} ({type(caption).__name__})")
+    return _reader(mode).singulars(caption)
+
+
+def _merged(singulars: list[str], tables: vocabulary.Vocabulary) -> list[str]:
+    names = []
+    start = 0
+    while start < len(singulars):
+        for size in range(tables.longest, 1, -1):
+            name = tables.merges.get(" ".join(singulars[start : start + size]))
+            if name is not None:
+                names.append(name)
+                start += size
+                break
+        else:
+            names.append(singulars[start])
+            start += 1
+    return names
+
+
+def _categories(singulars: list[str], mode: str) -> list[str]:
+    tables = _reader(mode).tables
+    names = _merged(singulars, tables)
+    if "toilet" in names:
+        names = [name for name in names if name != "seat"]
+    return [tables.category[name] for name in names if name in tables.category]
+
+
+def objects(caption: str, mode: str = "reference") -> list[str]:
+    """Return the COCO category of every object mention in `caption`, in order, duplicates included."""
+    return _categories(_singulars(caption, mode), mode)
+
+
+def record(caption: str, truth_objects: Collection[str], mode: str = "reference") -> dict[str, Any]:
+    """Return what one caption adds to the scores: counts that `aggregate` sums, and the mode.
+
+    ``mentions`` and ``hallucinated`` count mentions; ``distinct``, ``correct`` and ``truth`` count distinct
+    categories (mentioned, mentioned and true, true); ``length`` counts tokens, punctuation included;
+    ``captions`` is 1, ``captions_hallucinated`` and ``captions_without_objects`` are 0 or 1.
+
+    `truth_objects` are COCO category names; another name, or a plain string, is an error. An empty truth
+    makes every mention a hallucination; `check_images` refuses it.
+    """
+    singulars = _singulars(caption, mode)
+    truth = _checked_truth(truth_objects, mode)
+    mentions = _categories(singulars, mode)
+    distinct = set(mentions)
+    hallucinated = sum(name not in truth for name in mentions)
+    return {
+        "captions": 1,
+        "captions_hallucinated": int(hallucinated > 0),
+        "captions_without_objects": int(not mentions),
+        "mentions": len(mentions),
+        "hallucinated": hallucinated,
+        "distinct": len(distinct),
+        "correct": len(distinct & truth),
+        "truth": len(truth),
+        "length": len(singulars),
+        "mode": mode,
+    }
+
+
+def _checked_truth(truth_objects: Collection[str], mode: str) -> frozenset[str]:
+    if isinstance(truth_objects, str):
+        raise TypeError(f"the true objects must be a set of names, got the string {truth_objects!r}")
+    truth = frozenset(truth_objects)
+    categories = _reader(mode).categories
+    if not truth <= categories:
+        unknown = name_some(sorted(truth - categories))
+        raise ValueError(
+            f"true objects that are not COCO categories: {unknown}; use the 80 category names of "
+            "instances_val2014.json, such as 'dining table'"
+        )
+    return truth
+
+
+def aggregate(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the scores of many `record` results; the order does not matter.
+
+    Percentages ``chair_s`` (captions with a hallucination / captions), ``chair_i`` (hallucinated mentions /
+    mentions), ``recall`` (distinct correct / true), ``precision`` (distinct correct / distinct mentioned)
+    and their ``f1``; ``mean_length`` in tokens and ``mean_mentions`` per caption; ``captions_count``,
+    ``captions_without_objects_count``, ``mentions_count``, ``hallucinated_count``; ``mode``; ``reasons``.
+
+    Raises `ValueError` when the records were made under different modes.
+    """
+    listed = list(records)
+    modes = sorted({record["mode"] for record in listed})
+    if len(modes) > 1:
+        raise ValueError(f"records of different CHAIR modes cannot be added: {', '.join(modes)}")
+    sums = total(listed, _COLUMNS)
+    scores, reasons = evaluate(STATISTICS, sums)
+    return {
+        **scores,
+        "captions_count": sums["captions"],
+        "captions_without_objects_count": sums["captions_without_objects"],
+        "mentions_count": sums["mentions"],
+        "hallucinated_count": sums["hallucinated"],
+        "mode": modes[0] if modes else None,
+        "reasons": reasons,
+    }
+
+
+def check_images(image_ids: Iterable[Hashable], truth: Mapping[Any, Collection[str]]) -> None:
+    """Raise a `ValueError` that names repeated ids, ids without truth, and images whose truth is empty.
+
+    Call it before generation with the ids of the documents.
+    """
+    ids = list(image_ids)
+    twice = repeated(ids)
+    if twice:
+        raise ValueError(f"image ids that occur more than once: {name_some(twice)}; keep one caption of each")
+    unknown = [image_id for image_id in ids if image_id not in truth]
+    if unknown:
+        raise ValueError(
+            f"image ids without a truth: {name_some(unknown)}; ids match exactly (42 is not '42'), and the "
+            "truth must come from the split the images come from"
+        )
+    empty = [image_id for image_id in ids if not truth[image_id]]
+    if empty:
+        raise ValueError(
+            f"image ids whose truth is empty: {name_some(empty)}; leave them out of the id list, because "
+            "nothing said about them could be right"
+        )
+
+
+def score(
+    captions: Mapping[Any, str] | Iterable[tuple[Any, str]],
+    truth: Mapping[Any, Collection[str]],
+    mode: str = "reference",
+) -> dict[str, Any]:
+    """Return CHAIR over `captions`, the `aggregate` of one `record` an image.
+
+    `captions` maps image ids to captions, or yields (image id, caption) pairs; `truth` maps image ids to the
+    COCO categories in the image and may hold more images. Every input error is raised before scoring: see
+    `check` and `check_images`.
+    """
+    pairs = list(captions.items() if isinstance(captions, Mapping) else captions)
+    check(mode)
+    check_images((image_id for image_id, _ in pairs), truth)
+    no_text = [image_id for image_id, caption in pairs if not isinstance(caption, str)]
+    if no_text:
+        raise TypeError(f"captions must be text; they are not for image ids {name_some(no_text)}")
+    result = aggregate(record(caption, truth[image_id], mode) for image_id, caption in pairs)
+    return {**result, "mode": mode}
+
+
+Source = str | os.PathLike[str] | Mapping[str, Any]
+"""A COCO annotation file: its path, or its parsed content."""
+
+
+def truth_from_coco(instances_json: Source, captions_json: Source, mode: str = "reference") -> dict[int, set[str]]:
+    """Return the objects of every image of a COCO split: its annotated categories and its captions' objects.
+
+    `instances_json` and `captions_json` are ``instances_val2014.json`` and ``captions_val2014.json``, as
+    paths or parsed. Crowd annotations count. Every image listed in the instances file is a key; its set is
+    empty when nothing is annotated or described. Build the truth under the mode that scores the captions.
+
+    Raises `ValueError` that names the file and the entry for a missing key, an unknown or repeated image or
+    category id, and a category that CHAIR does not know.
+    """
+    check(mode)
+    instances, instances_name = _loaded(instances_json, "instances_json")
+    captions, captions_name = _loaded(captions_json, "captions_json")
+    images = [int(image["id"]) for image in _entries(instances, "images", ("id",), instances_name)]
+    if twice := repeated(images):
+        raise ValueError(f"{instances_name}: image ids listed more than once: {name_some(twice)}")
+    names = {
+        entry["id"]: str(entry["name"]) for entry in _entries(instances, "categories", ("id", "name"), instances_name)
+    }
+    strange = sorted(set(names.values()) - _reader(mode).categories)
+    if strange:
+        raise ValueError(f"{instances_name}: categories that CHAIR does not know: {name_some(strange)}")
+
+    truth: dict[int, set[str]] = {image_id: set() for image_id in images}
+    annotations = _entries(instances, "annotations", ("image_id", "category_id"), instances_name)
+    _require_known(annotations, "category_id", names, instances_name)
+    _require_known(annotations, "image_id", truth, instances_name)
+    for annotation in annotations:
+        truth[annotation["image_id"]].add(names[annotation["category_id"]])
+    sentences = _entries(captions, "annotations", ("image_id", "caption"), captions_name)
+    _require_known(sentences, "image_id", truth, captions_name)
+    for sentence in sentences:
+        truth[sentence["image_id"]].update(objects(sentence["caption"], mode))
+    return truth
+
+
+def _loaded(source: Source, argument: str) -> tuple[Mapping[str, Any], str]:
+    if isinstance(source, Mapping):
+        return source, argument
+    name = os.fspath(source)
+    try:
+        with open(name, encoding="utf-8") as file:
+            content = json.load(file)
+    except ValueError as error:
+        raise ValueError(f"{name} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{name} holds a {type(content).__name__}, expected a COCO annotation object")
+    return content, name
+
+
+def _entries(content: Mapping[str, Any], section: str, keys: tuple[str, ...], name: str) -> list[Mapping[str, Any]]:
+    if section not in content:
+        raise ValueError(f"{name} has no {section!r}; expected a COCO 2014 annotation file")
+    entries: list[Mapping[str, Any]] = list(content[section])
+    for position, entry in enumerate(entries):
+        if absent := [key for key in keys if key not in entry]:
+            raise ValueError(f"{name}: {section}[{position}] has no {', '.join(absent)}")
+    return entries
+
+
+def _require_known(entries: list[Mapping[str, Any]], key: str, allowed: Collection[Hashable], name: str) -> None:
+    unknown = sorted({entry[key] for entry in entries if entry[key] not in allowed}, key=repr)
+    if unknown:
+        raise ValueError(
+            f"{name}: {key} not listed in the instances file: {name_some(unknown)}; use both files of one split"
+        )

@@ -1,0 +1,321 @@
+"""Is a difference between two runs more than noise? Intervals and tests on the same documents.
+
+* Ratios of sums (CHAIR_i, recall, F1, yes ratio, MME points): `estimate` and `compare` resample *units*,
+  the images, with all their documents, and take percentiles (Efron 1979). Both arms get the same resamples.
+* Proportions of independent documents (CHAIR_s, one outcome an image): `proportion` gives the Wilson
+  interval (Wilson 1927), `compare_proportions` the exact McNemar test (McNemar 1947).
+* Several comparisons at once: `holm` (Holm 1979).
+
+Values, differences and intervals are in the unit of the statistic (percent or points), p values are 0-1. A
+difference is ``b - a``. The records are those of `chair.record`, `pope.record` and `mme.pairs`; their text
+fields (mode, policy) must agree, because two rules do not compare. Only numpy is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
+
+import numpy as np
+
+from hallu_tasks.scoring.ratios import Ratio
+from hallu_tasks.scoring.units import Arm, Array, Records, Statistic, Units, summed
+
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "Ratio",
+    "compare",
+    "compare_proportions",
+    "estimate",
+    "holm",
+    "mcnemar",
+    "proportion",
+    "wilson",
+]
+
+Interval = tuple[float, float]
+
+_CHUNK = 500  # resamples drawn at once: bounds the memory without changing the draws
+_TINY = 1e-9  # below this a difference is rounding
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score and its confidence interval; ``None`` where undefined, with a reason."""
+
+    value: float | None
+    interval: Interval | None
+    method: str
+    confidence: float
+    units_count: int
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two scores on the same documents and their difference ``b - a``; ``None`` where undefined.
+
+    `undefined_count` is the number of resamples that were dropped because a denominator was zero in them.
+    """
+
+    a: Estimate
+    b: Estimate
+    difference: float | None
+    interval: Interval | None
+    p_value: float | None
+    test: str
+    confidence: float
+    units_count: int
+    resamples_count: int
+    undefined_count: int
+    seed: int
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def estimate(
+    records: Records,
+    *,
+    statistic: Statistic,
+    unit: Units | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+    confidence: float = 95.0,
+) -> Estimate:
+    """Return a statistic of one run with a percentile bootstrap interval; arguments as in `compare`."""
+    _check_settings(resamples, confidence)
+    (arm,) = summed([records], unit)
+    draws = _resampled([arm], statistic, resamples, seed)[0]
+    return _estimate(arm, statistic, draws, confidence)
+
+
+def compare(
+    a: Records,
+    b: Records,
+    *,
+    statistic: Statistic,
+    unit: Units | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+    confidence: float = 95.0,
+) -> Comparison:
+    """Compare two runs on the same documents by a paired percentile bootstrap over units.
+
+    `a` and `b` map document keys to records, or are sequences of records in the same order. `unit` gives
+    each document's unit, its image, under the same keys or in the same order; without it every document is
+    its own unit. `statistic` is a function of summed columns, such as ``chair.STATISTICS["chair_i"]``,
+    ``mme.statistic("perception")`` or ``Ratio("hallucinated", ("mentions",))``. `confidence` is a percentage.
+
+    The p value is two-sided, twice the smaller share of resampled differences on either side of zero, with
+    one added to numerator and denominator, so it is never 0 and at least 2 / (resamples + 1). A run compared
+    with itself has difference 0 and p 1.
+
+    Raises `ValueError` for documents that are not in both arms, records with different columns, text fields
+    that disagree, and unknown columns.
+    """
+    _check_settings(resamples, confidence)
+    arms = summed([a, b], unit)
+    draws = _resampled(arms, statistic, resamples, seed)
+    left, right = (_estimate(arm, statistic, draw, confidence) for arm, draw in zip(arms, draws, strict=True))
+    reasons = {f"{name}.{key}": text for name, arm in (("a", left), ("b", right)) for key, text in arm.reasons.items()}
+    difference: float | None = None
+    interval: Interval | None = None
+    p_value: float | None = None
+    differences = draws[1] - draws[0]
+    differences = np.where(np.abs(differences) < _TINY, 0.0, differences)
+    defined = differences[np.isfinite(differences)]
+    if left.value is None or right.value is None:
+        reasons |= dict.fromkeys(("difference", "interval", "p_value"), "a score is undefined")
+    else:
+        difference = right.value - left.value
+        if left.interval is None or right.interval is None or not len(defined):
+            reasons |= dict.fromkeys(("interval", "p_value"), "a score has no interval")
+        else:
+            interval = _percentiles(defined, confidence)
+            fewer = min(int(np.count_nonzero(side)) for side in (defined <= 0, defined >= 0))
+            p_value = min(1.0, 2 * (fewer + 1) / (len(defined) + 1))
+    return Comparison(
+        a=left,
+        b=right,
+        difference=difference,
+        interval=interval,
+        p_value=p_value,
+        test="paired percentile bootstrap over units",
+        confidence=confidence,
+        units_count=len(arms[0].matrix),
+        resamples_count=resamples,
+        undefined_count=resamples - len(defined),
+        seed=seed,
+        reasons=reasons,
+    )
+
+
+def proportion(records: Records, *, outcome: str, confidence: float = 95.0) -> Estimate:
+    """Return the percentage of documents whose 0/1 column `outcome` is 1, with its Wilson interval.
+
+    For documents that are independent of each other; where several share an image, use `estimate`.
+    """
+    _check_settings(1, confidence)
+    (arm,) = summed([records], None)
+    return _wilson_estimate(_outcomes(arm, outcome), confidence)
+
+
+def compare_proportions(
+    a: Records,
+    b: Records,
+    *,
+    outcome: str,
+    resamples: int = 10_000,
+    seed: int = 0,
+    confidence: float = 95.0,
+) -> Comparison:
+    """Compare the share of documents whose 0/1 column `outcome` is 1, as CHAIR_s's ``captions_hallucinated``.
+
+    Each arm has a Wilson interval, the p value is McNemar's exact test, and the interval of the difference
+    is the percentile bootstrap of `compare`. For documents that are independent of each other; where several
+    share an image, use `compare`.
+    """
+    arms = summed([a, b], None)
+    outcomes = [_outcomes(arm, outcome) for arm in arms]
+    hits_a, hits_b = ([{"hits": hit, "documents": 1} for hit in column] for column in outcomes)
+    result = compare(
+        hits_a,
+        hits_b,
+        statistic=Ratio("hits", ("documents",), "there are no documents"),
+        resamples=resamples,
+        seed=seed,
+        confidence=confidence,
+    )
+    if not len(outcomes[0]):
+        return result
+    only_a = int(np.count_nonzero(outcomes[0] > outcomes[1]))
+    only_b = int(np.count_nonzero(outcomes[1] > outcomes[0]))
+    left, right = (_wilson_estimate(column, confidence) for column in outcomes)
+    return replace(
+        result,
+        a=left,
+        b=right,
+        p_value=mcnemar(only_a, only_b),
+        test="exact McNemar",
+        reasons={key: text for key, text in result.reasons.items() if key == "interval"},
+    )
+
+
+def wilson(successes: int, trials: int, confidence: float = 95.0) -> Interval | None:
+    """Return the Wilson score interval of ``successes / trials`` in percent; ``None`` without trials."""
+    if not 0 <= successes <= trials:
+        raise ValueError(f"successes must be 0 to trials; got {successes} of {trials}")
+    if not 0 < confidence < 100:
+        raise ValueError(f"confidence is a percentage between 0 and 100, got {confidence!r}")
+    if trials == 0:
+        return None
+    z2 = NormalDist().inv_cdf(0.5 + confidence / 200) ** 2
+    share = successes / trials
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    spread = math.sqrt(z2 * share * (1 - share) / trials + (z2 / (2 * trials)) ** 2) / (1 + z2 / trials)
+    low = 0.0 if successes == 0 else 100 * (centre - spread)
+    high = 100.0 if successes == trials else 100 * (centre + spread)
+    return low, high
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Return the exact two-sided p value when `only_a` documents are 1 in a alone and `only_b` in b alone.
+
+    The binomial test of equal chances on the documents that disagree; 1 when none does.
+    """
+    if only_a < 0 or only_b < 0:
+        raise ValueError(f"counts cannot be negative; got {only_a} and {only_b}")
+    disagreeing, smaller = only_a + only_b, min(only_a, only_b)
+    term = tail = 1
+    for k in range(smaller):
+        term = term * (disagreeing - k) // (k + 1)
+        tail += term
+    p_value: float = 2 * tail / 2**disagreeing
+    return min(1.0, p_value)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Return Holm's step-down adjusted p values under the same names, in the same order."""
+    wrong = {name: p for name, p in p_values.items() if p is None or not 0 <= p <= 1}
+    if wrong:
+        raise ValueError(f"p values must be 0 to 1; leave out comparisons without one: {wrong}")
+    adjusted: dict[str, float] = {}
+    largest = 0.0
+    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[name]))
+        adjusted[name] = largest
+    return {name: adjusted[name] for name in p_values}
+
+
+def _check_settings(resamples: int, confidence: float) -> None:
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples!r}")
+    if not 0 < confidence < 100:
+        raise ValueError(f"confidence is a percentage between 0 and 100, got {confidence!r}")
+
+
+def _weights(units: int, resamples: int, seed: int) -> Iterator[Array]:
+    """Yield how often each unit is drawn in each resample, in chunks of shape (at most `_CHUNK`, units)."""
+    generator = np.random.default_rng(seed)
+    chances = np.full(units, 1.0 / units)
+    for start in range(0, resamples, _CHUNK):
+        size = min(_CHUNK, resamples - start)
+        yield generator.multinomial(units, chances, size=size).astype(np.float64)
+
+
+def _resampled(arms: list[Arm], statistic: Statistic, resamples: int, seed: int) -> list[Array]:
+    units = len(arms[0].matrix)
+    if units == 0:
+        return [np.full(resamples, np.nan) for _ in arms]
+    chunks = [[arm.evaluate(statistic, weights) for arm in arms] for weights in _weights(units, resamples, seed)]
+    return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+
+
+def _estimate(arm: Arm, statistic: Statistic, draws: Array, confidence: float) -> Estimate:
+    units = len(arm.matrix)
+    value = float(arm.evaluate(statistic, np.ones((1, units)))[0]) if units else math.nan
+    defined = draws[np.isfinite(draws)]
+    reasons: dict[str, str] = {}
+    if math.isnan(value):
+        empty = statistic.empty if isinstance(statistic, Ratio) else "the statistic is undefined"
+        reasons = dict.fromkeys(("value", "interval"), empty if units else "there are no documents")
+    elif units < 2 or not len(defined):
+        reasons["interval"] = "a single unit has no spread" if units < 2 else "undefined in every resample"
+    return Estimate(
+        value=None if math.isnan(value) else value,
+        interval=None if reasons else _percentiles(defined, confidence),
+        method="percentile bootstrap over units",
+        confidence=confidence,
+        units_count=units,
+        reasons=reasons,
+    )
+
+
+def _percentiles(values: Array, confidence: float) -> Interval:
+    low, high = np.percentile(values, [50 - confidence / 2, 50 + confidence / 2])
+    return float(low), float(high)
+
+
+def _outcomes(arm: Arm, outcome: str) -> Array:
+    if not len(arm.matrix):
+        return np.zeros(0)
+    if outcome not in arm.columns:
+        raise ValueError(f"unknown column {outcome!r}; the records have: {', '.join(arm.columns)}")
+    column = arm.matrix[:, arm.columns.index(outcome)]
+    if not np.isin(column, (0.0, 1.0)).all():
+        raise ValueError(f"column {outcome!r} is not 0 or 1 in every document; use compare for ratios")
+    return column
+
+
+def _wilson_estimate(outcomes: Array, confidence: float) -> Estimate:
+    trials, successes = len(outcomes), int(outcomes.sum())
+    return Estimate(
+        value=100 * successes / trials if trials else None,
+        interval=wilson(successes, trials, confidence),
+        method="Wilson",
+        confidence=confidence,
+        units_count=trials,
+        reasons={} if trials else dict.fromkeys(("value", "interval"), "there are no documents"),
+    )

@@ -1,0 +1,280 @@
+"""The model class that lmms-eval runs: batching, memory, errors that name the document, nothing lost."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from lmms_eval.api.instance import Instance
+from PIL import Image
+
+from hallu_models import models
+
+CAPTION = {"max_new_tokens": 12, "temperature": 0, "top_p": 0, "do_sample": False, "until": []}
+
+
+def picture(seed):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (64, 64, 3), np.uint8))
+
+
+def messages(doc):
+    if doc.get("broken"):
+        raise OSError("image file is truncated")
+    content = [{"type": "image", "url": picture(doc["image"])}] if doc["image"] is not None else []
+    return [{"role": "user", "content": [*content, {"type": "text", "text": doc["text"]}]}]
+
+
+def requests(model, docs, options=CAPTION, task="some_task"):
+    model.task_dict[task] = {"test": docs}
+    return [
+        Instance(
+            request_type="generate_until",
+            arguments=(doc["text"], messages, dict(options), index, task, "test"),
+            idx=0,
+            metadata={"task": task, "doc_id": index, "repeats": 1},
+        )
+        for index, doc in enumerate(docs)
+    ]
+
+
+TEXTS = [
+    "Describe this image.",
+    "Is there a cup in the image?",
+    "Please describe this image in detail.",
+    "What can you see in the image? Please answer yes or no.",
+]
+DOCS = [{"image": n, "text": TEXTS[n % 4]} for n in range(18)]
+
+
+@pytest.fixture(autouse=True)
+def recovery(tmp_path, monkeypatch):
+    monkeypatch.setenv("HALLU_RECOVERY", str(tmp_path / "recovery"))
+    return tmp_path / "recovery"
+
+
+@pytest.fixture(scope="module")
+def load():
+    loaded = {}
+
+    def get(name="llava_vhr", **arguments):
+        key = (name, json.dumps(arguments, sort_keys=True))
+        if key not in loaded:
+            loaded[key] = getattr(models, name)(pretrained="demo", device="cpu", **arguments)
+        return loaded[key]
+
+    return get
+
+
+def texts(answers):
+    return [answer.text for answer in answers]
+
+
+@pytest.mark.parametrize("name", ["llava_vhr", "llava_base"])
+def test_answers_do_not_depend_on_the_batch_size(load, name):
+    results = [texts((m := load(name, batch_size=size)).generate_until(requests(m, DOCS))) for size in (1, 4, 16)]
+    assert results[0] == results[1] == results[2]
+    assert len(results[0]) == 18 and all(results[0])
+
+
+def test_answers_come_in_the_order_of_the_requests(load):
+    model = load(batch_size=4)
+    forward = texts(model.generate_until(requests(model, DOCS)))
+    assert texts(model.generate_until(requests(model, DOCS[::-1]))) == forward[::-1]
+
+
+def test_tasks_of_one_run_keep_their_own_options(load):
+    model = load(batch_size=16)
+    short = requests(model, DOCS[:4], {**CAPTION, "max_new_tokens": 1}, "short")
+    answers = model.generate_until([*requests(model, DOCS[:4]), *short])
+    assert [answer.token_counts.output_tokens for answer in answers[4:]] == [1] * 4
+    assert max(answer.token_counts.output_tokens for answer in answers[:4]) > 1
+
+
+def test_token_counts(load):
+    model = load(batch_size=4)
+    answers = model.generate_until(requests(model, [{"image": 1, "text": "a"}, {"image": None, "text": "a a a"}]))
+    # <s> USER : [image] a ASSISTANT :
+    assert [answer.token_counts.input_tokens for answer in answers] == [3 + 64 + 3, 3 + 5]
+
+
+def test_out_of_memory_halves_the_batch_and_answers_everything_once(load, monkeypatch):
+    model = load(batch_size=16)
+    expected = texts(model.generate_until(requests(model, DOCS)))
+    answered = []
+    plain = model.host.model.generate
+
+    def small_memory(**inputs):
+        rows = len(inputs["input_ids"])
+        if rows > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        answered.append(rows)
+        return plain(**inputs)
+
+    monkeypatch.setattr(model.host.model, "generate", small_memory)
+    monkeypatch.setattr(model, "batch_size", 16)
+    assert texts(model.generate_until(requests(model, DOCS))) == expected
+    assert sum(answered) == 18 and max(answered) <= 3
+    assert model.batch_size == 2  # 16, 8, 4, 2: remembered for what follows.
+
+
+def test_out_of_memory_at_batch_size_one_is_raised(load, monkeypatch):
+    model = load(batch_size=1)
+
+    def no_memory(**_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(model.host.model, "generate", no_memory)
+    with pytest.raises(RuntimeError, match=r"some_task.*document 0.*out of memory"):
+        model.generate_until(requests(model, DOCS[:1]))
+
+
+def test_an_unreadable_image_names_task_and_document_and_loses_nothing(load, recovery, monkeypatch):
+    model = load(batch_size=1)
+    expected = texts(model.generate_until(requests(model, DOCS[:6])))
+    broken = [*DOCS[:5], {**DOCS[5], "broken": True}]
+    with pytest.raises(RuntimeError, match=r"task some_task, split test, document 5: OSError: image file is truncated"):
+        model.generate_until(requests(model, broken))
+    kept = list(recovery.glob("*.jsonl"))
+    assert len(kept) == 1
+    finished = len(kept[0].read_text().splitlines())
+    assert finished > 0
+    asked = []
+    plain = model.host.model.generate
+    monkeypatch.setattr(model.host.model, "generate", lambda **inputs: asked.append(1) or plain(**inputs))
+    assert texts(model.generate_until(requests(model, DOCS[:6]))) == expected
+    assert len(asked) == 6 - finished
+    assert not list(recovery.glob("*.jsonl"))
+
+
+def test_kept_answers_belong_to_one_method_setting(load, recovery):
+    model, other = load(batch_size=1), load(batch_size=1, alpha=1.5)
+    with pytest.raises(RuntimeError):
+        model.generate_until(requests(model, [*DOCS[:2], {**DOCS[3], "text": "a", "broken": True}]))
+    other.generate_until(requests(other, DOCS[:2]))
+    assert len(list(recovery.glob("*.jsonl"))) == 1
+
+
+def test_any_other_exception_is_raised_with_its_document(load, monkeypatch):
+    model = load(batch_size=4)
+
+    def fail(**_):
+        raise ValueError("something else")
+
+    monkeypatch.setattr(model.host.model, "generate", fail)
+    with pytest.raises(RuntimeError, match=r"some_task.*3 documents batched with it: something else"):
+        model.generate_until(requests(model, DOCS[:4]))
+
+
+def test_a_document_without_an_image_is_answered_and_counted(load):
+    from lmms_eval.models.model_utils.gen_metrics import get_logged_metrics_history
+
+    docs = [{"image": None, "text": "Describe this image."}, *DOCS[:3]]
+    vhr, base = load(batch_size=4), load("llava_base", batch_size=4)
+    answers = texts(vhr.generate_until(requests(vhr, docs)))
+    assert get_logged_metrics_history()[-1]["documents_without_image"] == 1
+    assert answers[0] == texts(base.generate_until(requests(base, docs)))[0]
+
+
+def test_video_is_refused(load):
+    model = load(batch_size=4)
+    request = requests(model, DOCS[:1])
+    video = [{"role": "user", "content": [{"type": "video", "url": "a.mp4"}]}]
+    request[0].arguments = ("a", lambda doc: video, CAPTION, 0, "some_task", "test")
+    with pytest.raises(RuntimeError, match=r"document 0: ValueError: .*'video'.*only text and images"):
+        model.generate_until(request)
+
+
+def test_until_cuts_the_answer(load):
+    model = load("llava_base", batch_size=4)
+    whole = texts(model.generate_until(requests(model, DOCS[:1])))[0]
+    word = whole.split()[-1]
+    cut = texts(model.generate_until(requests(model, DOCS[:1], {**CAPTION, "until": [word]})))[0]
+    assert cut == whole.split(word)[0].strip()
+
+
+def test_sampling_is_on_where_the_temperature_says_so(load):
+    model = load("llava_base", batch_size=4)
+    options = {"max_new_tokens": 12, "temperature": 5.0, "until": []}
+    torch.manual_seed(0)
+    first = texts(model.generate_until(requests(model, DOCS[:4], options)))
+    second = texts(model.generate_until(requests(model, DOCS[:4], options)))
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("llava_vhr", {"alpha": "abc"}, r"vhr: alpha=abc.*number"),
+        ("llava_vhr", {"alpha": -1.0}, r"vhr: alpha=-1.*>= 0"),
+        ("llava_vhr", {"layers": 40}, r"vhr: layers=40.*layers 0-7"),
+        ("llava_vhr", {"alhpa": 2}, r"alhpa=2.*did you mean alpha"),
+        ("llava_vhr", {"variant": "official2"}, r"variant=official2.*paper.*official"),
+        ("llava_base", {"alpha": 2}, r"alpha=2"),
+        ("hallu", {"method": "vhx"}, r"unknown method 'vhx'.*vhr"),
+        ("llava_vhr", {"batch_size": "many"}, r"--batch_size many.*whole number"),
+        ("llava_vhr", {"pretrained": "/no/such/folder"}, r"pretrained=/no/such/folder: no model configuration"),
+    ],
+)
+def test_bad_arguments_name_argument_value_and_what_is_allowed(name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(models, name)(**{"pretrained": "demo", "device": "cpu", **arguments})
+
+
+def test_values_as_lmms_eval_mangles_them(load):
+    model = load(batch_size=4, alpha=3, layers=-1.0)
+    assert model.run["parameters"] == "alpha=3,layers=7,variant=paper"
+
+
+def test_the_generic_id(load):
+    model = load("hallu", method="vhr", alpha=2)
+    assert texts(model.generate_until(requests(model, DOCS[:4]))) == texts(
+        (v := load(batch_size=4)).generate_until(requests(v, DOCS[:4]))
+    )
+    with pytest.raises(ValueError, match="pretrained"):
+        models.hallu(method="vhr")
+
+
+def test_a_checkpoint_of_another_family_is_refused(tmp_path, monkeypatch):
+    from hallu_models import adapter
+
+    real = adapter.load
+
+    def other_family(*arguments, **options):
+        host = real(*arguments, **options)
+        object.__setattr__(host, "family", "blip")
+        return host
+
+    monkeypatch.setattr(adapter, "load", other_family)
+    with pytest.raises(ValueError, match=r"llava_vhr.*not of the family llava; use --model blip_vhr"):
+        models.llava_vhr(pretrained="demo", device="cpu")
+
+
+def test_an_unknown_id_has_near_matches():
+    with pytest.raises(AttributeError, match="llava_vhr"):
+        _ = models.llava_vrh
+
+
+def test_settings_reach_the_results_file(load):
+    class Arguments:
+        pass
+
+    class Task:
+        args = Arguments()
+
+        def doc_to_messages(self, doc):
+            return messages(doc)
+
+    model = load(batch_size=4)
+    request = requests(model, DOCS[:1])
+    request[0].arguments = (request[0].args[0], Task().doc_to_messages, *request[0].args[2:])
+    model.generate_until(request)
+    assert Task.args.hallu["parameters"] == "alpha=2,layers=1+4-7,variant=paper"
+    assert set(Task.args.hallu["versions"]) == {"lmms-eval-hallu", "lmms-eval", "transformers", "torch"}
+
+
+def test_clean_gives_the_model_back():
+    model = models.llava_base(pretrained="demo", device="cpu")
+    model.clean()
+    assert not any(isinstance(value, torch.nn.Module) or name == "host" for name, value in vars(model).items())
