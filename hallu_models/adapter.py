@@ -84,7 +84,7 @@ class HalluModel(lmms):
                 )
             pretrained, revision = default.checkpoint, revision or default.revision
         # Wrong names end the run before minutes go into loading a model.
-        params.split_arguments(parameters, chosen, _ARGUMENTS)
+        methods.check(chosen, parameters, _ARGUMENTS)
         # Ranks wait for the slowest at the end, which may take hours on a large task.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
@@ -104,7 +104,7 @@ class HalluModel(lmms):
                 f"--model {self.model_id}: pretrained={pretrained} is of model type "
                 f"'{self.host.model.config.model_type}', not of the family {self.family}; use --model {fitting}"
             )
-        self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters, _ARGUMENTS)
+        self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
         self.system_prompt = self._resolve_system_prompt(system_prompt)
         self.run = {
             "model_id": self.model_id,

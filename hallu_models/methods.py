@@ -20,14 +20,26 @@ def names(method: Method) -> tuple[str, ...]:
     return lazy.composition(method)
 
 
-def build(
-    method: Method, family: str | None, depth: int, parameters: Mapping[str, Any], reserved: Iterable[str] = ()
-) -> tuple[Intervention, ...]:
-    """Interventions for a model of this family and number of layers.
+def check(method: str | None, parameters: Mapping[str, Any], reserved: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+    """Parameters per method, coerced to their types: all that can be checked without a model.
 
-    ``parameters`` may name their method ("vhr.alpha") where a composition needs it. Raises ValueError subclasses for
-    an unknown method, an unknown or malformed parameter, a layer the model does not have, and parameters beside an
-    instance (which carries its own). ``reserved`` are names the caller takes itself, for messages only.
+    ``parameters`` may name their method ("vhr.alpha") where a composition needs it. ``reserved`` are names that the
+    caller takes itself, for messages. Raises ValueError subclasses for unknown methods and parameters, and for values
+    that are malformed or out of range.
+    """
+    split, _ = params.split_arguments(parameters, method, reserved)
+    coerced = {}
+    for name in names(method):
+        cls = lazy.resolve(name)
+        coerced[name] = params.coerce(cls, split[name], card=cls.card(), method=name)
+    return coerced
+
+
+def build(method: Method, family: str | None, depth: int, parameters: Mapping[str, Any]) -> tuple[Intervention, ...]:
+    """Interventions for a model of this family and number of layers: the card's preset, overlaid by ``parameters``.
+
+    Raises what :func:`check` raises, and ValueError for a layer the model does not have and for parameters beside an
+    instance (which carries its own).
     """
     if isinstance(method, Intervention):
         if parameters:
@@ -35,16 +47,16 @@ def build(
                 f"{', '.join(parameters)}: the intervention {method!r} carries its own parameters; set them there"
             )
         return (method.bind(family, depth),)
-    split, _ = params.split_arguments(parameters, method, reserved)
-    return tuple(build_one(lazy.resolve(name), family, split[name]).bind(family, depth) for name in names(method))
-
-
-def build_one(cls: type[Intervention], family: str | None, values: Mapping[str, Any]) -> Intervention:
-    """One intervention: dataclass defaults, overlaid by the card's preset for the family and the user's values."""
-    card = cls.card()
-    preset = dict(card.presets.get(family or "", {})) if card else {}
-    preset.pop("layers", None)  # bind() resolves "auto" from the same preset.
-    return cls(**{**preset, **params.coerce(cls, values, card=card, method=cls.name)})
+    built = []
+    for name, values in check(method, parameters).items():
+        cls = lazy.resolve(name)
+        card = cls.card()
+        # bind() resolves layers="auto" from the same preset.
+        preset = (
+            {key: value for key, value in card.presets.get(family or "", {}).items() if key != "layers"} if card else {}
+        )
+        built.append(cls(**{**preset, **values}).bind(family, depth))
+    return tuple(built)
 
 
 def canonical(interventions: tuple[Intervention, ...]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from registry import data_errors
+
 VARIABLE = "HALLU_TASKS"
 EXPECTED = ("self", "include_path", "include_defaults")
 """The parameters of ``TaskManager.initialize_tasks`` that the wrapper is written for."""
@@ -74,6 +76,8 @@ def _wrap(tasks: Any) -> None:
         _warn("TaskManager.initialize_tasks of this lmms-eval has other parameters than expected")
         return
     manager.initialize_tasks = _with_folders(original)  # type: ignore[union-attr]
+    if callable(load := getattr(manager, "load_task_or_group", None)):
+        manager.load_task_or_group = data_errors.explained(load)  # type: ignore[union-attr]
 
 
 def parameters(function: Callable[..., object]) -> tuple[str, ...]:

@@ -234,6 +234,12 @@ def test_record_of_one_caption():
     }
 
 
+def test_a_caption_with_several_hallucinations_is_one_hallucinated_caption():
+    result = chair.score({1: "a cat, a car, a dog", 2: "a dog"}, {1: {"dog"}, 2: {"dog"}})
+    assert result["chair_s"] == 50.0
+    assert result["chair_i"] == 50.0
+
+
 def test_nothing_mentioned_gives_none_with_a_reason():
     result = chair.score({1: "A nice scene."}, {1: {"dog"}})
     assert result["chair_i"] is None

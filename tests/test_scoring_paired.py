@@ -53,6 +53,16 @@ def test_equal_ratios_of_different_sums_are_no_difference():
     assert result.p_value == 1.0
 
 
+def test_rounding_is_no_difference():
+    def tenths(sums):
+        return sums["x"] / sums["all"] + sums["y"] / sums["all"]
+
+    a = [{"x": 1, "y": 2, "all": 10}] * 10
+    b = [{"x": 3, "y": 0, "all": 10}] * 10
+    result = paired.compare(a, b, statistic=tenths, resamples=50)
+    assert (result.difference, result.interval, result.p_value) == (0.0, (0.0, 0.0), 1.0)
+
+
 def test_a_clear_difference_has_the_smallest_p_value():
     a = {i: {"bad": 0, "all": 5} for i in range(30)}
     b = {i: {"bad": 4 + i % 2, "all": 5} for i in range(30)}
@@ -216,6 +226,11 @@ def test_mme_pairs_are_resampled_by_image():
     total = paired.estimate(mme.pairs(rows), statistic=mme.statistic("perception"), resamples=10)
     assert total.value is None
     assert total.reasons["value"] == "the statistic is undefined"
+
+
+def test_fields_that_are_neither_numbers_nor_text_are_ignored():
+    records = {i: {"bad": 1, "all": 2, "mode": "x", "objects": ["dog"] * i} for i in range(3)}
+    assert paired.compare(records, records, statistic=MENTIONS, resamples=10).p_value == 1.0
 
 
 # Errors

@@ -123,13 +123,12 @@ def compare(
     difference: float | None = None
     interval: Interval | None = None
     p_value: float | None = None
-    differences = draws[1] - draws[0]
-    differences = np.where(np.abs(differences) < _TINY, 0.0, differences)
+    differences = _without_rounding(draws[1] - draws[0])
     defined = differences[np.isfinite(differences)]
     if left.value is None or right.value is None:
         reasons |= dict.fromkeys(("difference", "interval", "p_value"), "a score is undefined")
     else:
-        difference = right.value - left.value
+        difference = float(_without_rounding(np.array(right.value - left.value)))
         if left.interval is None or right.interval is None or not len(defined):
             reasons |= dict.fromkeys(("interval", "p_value"), "a score has no interval")
         else:
@@ -291,6 +290,10 @@ def _estimate(arm: Arm, statistic: Statistic, draws: Array, confidence: float) -
         units_count=units,
         reasons=reasons,
     )
+
+
+def _without_rounding(differences: Array) -> Array:
+    return np.where(np.abs(differences) < _TINY, 0.0, differences)
 
 
 def _percentiles(values: Array, confidence: float) -> Interval:

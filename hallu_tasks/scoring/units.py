@@ -22,7 +22,10 @@ Statistic = Callable[[Mapping[str, Array]], Array]
 Record = Mapping[str, Any]
 
 Records = Mapping[Any, Record] | Sequence[Record]
-"""One record a document, by key, or in the same order in both arms."""
+"""One record a document, by key, or in the same order in both arms.
+
+The numbers of a record are its columns, its texts are rules such as ``mode``; other fields are ignored.
+"""
 
 Units = Mapping[Any, Hashable] | Sequence[Hashable]
 """The unit of each document, under the records' keys or in their order."""
@@ -84,7 +87,7 @@ def _by_key(values: Mapping[Any, Any] | Sequence[Any]) -> dict[Hashable, Any]:
 def _arm(records: dict[Hashable, Record], unit_of: Mapping[Any, Hashable], row_of: dict[Hashable, int]) -> Arm:
     first = next(iter(records.values()), {})
     columns = tuple(sorted(name for name, value in first.items() if isinstance(value, Real)))
-    labels = {name: value for name, value in first.items() if name not in columns}
+    labels = {name: value for name, value in first.items() if isinstance(value, str)}
     matrix = np.zeros((len(row_of), len(columns)))
     for key, entry in records.items():
         if entry.keys() != first.keys():
@@ -92,7 +95,10 @@ def _arm(records: dict[Hashable, Record], unit_of: Mapping[Any, Hashable], row_o
             raise ValueError(f"document {key!r} has other columns than the first one: {differing}")
         for name, value in labels.items():
             if entry[name] != value:
-                raise ValueError(f"documents differ in {name}: {value!r} and {entry[name]!r}, in {key!r}")
+                raise ValueError(
+                    f"documents differ in {name}: {value!r} and {entry[name]!r}, in {key!r}; score all by one "
+                    "rule, and leave out fields that are not the scorer's"
+                )
         matrix[row_of[unit_of[key]]] += [entry[name] for name in columns]
     return Arm(columns, matrix, labels)
 
