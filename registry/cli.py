@@ -40,6 +40,9 @@ COMMANDS: Mapping[str, Command] = {
     "families": Command("list the model families", "registry.listing:families"),
     "tasks": Command("list the tasks for lmms-eval --tasks", "registry.listing:tasks"),
     "tasks-path": Command("print the task folder, for --include_path", "registry.listing:tasks_path"),
+    "compare": Command(
+        "compare runs of lmms-eval document by document", "hallu_tasks.compare:run", "hallu_tasks.compare:arguments"
+    ),
     "doctor": Command(
         "check the installation; exit code 1 if something is wrong",
         "registry.listing:doctor",

@@ -1,0 +1,165 @@
+"""What a comparison shows of each benchmark: its metrics in reading order, their direction, what is resampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal
+
+from hallu_tasks.results import Sample
+from hallu_tasks.scoring import chair, mme, pope
+from hallu_tasks.scoring.units import Array, Statistic
+
+__all__ = ["BENCHMARKS", "Benchmark", "Metric", "of"]
+
+Record = Mapping[str, Any]
+Direction = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row. `direction` is the better one, ``None`` where neither is.
+
+    `outcome` names the 0/1 column of a proportion, whose p value is McNemar's. `subtasks` restricts MME's
+    questions. Metrics that are no `headline` are shown on request.
+    """
+
+    name: str
+    label: str
+    statistic: Statistic
+    direction: Direction | None
+    unit: str = "percent"
+    headline: bool = True
+    outcome: str | None = None
+    subtasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A kind of task, recognised by the columns of its records.
+
+    `rule` is the field that names the scorer's rule, `image` the one that holds the image. `metrics` gives
+    the rows for a task's records, and `documents` what `paired` takes: records and units by the same keys.
+    """
+
+    title: str
+    unit: str
+    noun: str
+    columns: frozenset[str]
+    image: str
+    rule: str | None
+    metrics: Callable[[Iterable[Record]], list[Metric]]
+    documents: Callable[[Metric, Mapping[int, Record]], tuple[dict[Any, Record], dict[Any, Hashable]]]
+
+    def record(self, sample: Sample) -> Record | None:
+        """The sample's record, ``None`` when it is not one of this benchmark."""
+        return next((record for record in sample.records.values() if self.columns <= record.keys()), None)
+
+
+def of(samples: Mapping[int, Sample]) -> Benchmark | None:
+    """The benchmark whose records all samples carry, ``None`` if there is none."""
+    for benchmark in BENCHMARKS:
+        if all(benchmark.record(sample) is not None for sample in samples.values()):
+            return benchmark
+    return None
+
+
+def _counts(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Record], dict[Any, Hashable]]:
+    numbers = {
+        document: {name: value for name, value in record.items() if isinstance(value, Real) and name != "image_id"}
+        for document, record in records.items()
+    }
+    return {**numbers}, {document: record["image_id"] for document, record in records.items()}
+
+
+def _pairs(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Record], dict[Any, Hashable]]:
+    chosen = [record for record in records.values() if record["category"] in metric.subtasks]
+    pairs = mme.pairs(chosen)
+    return {**pairs}, {(subtask, image): image for subtask, image in pairs}
+
+
+def _unparsed(sums: Mapping[str, Array]) -> Array:
+    return sums["unparsed"]
+
+
+def _chair(records: Iterable[Record]) -> list[Metric]:
+    table = chair.STATISTICS
+    return [
+        Metric("chair_s", "CHAIR_s", table["chair_s"], "lower", outcome="captions_hallucinated"),
+        Metric("chair_i", "CHAIR_i", table["chair_i"], "lower"),
+        Metric("recall", "recall", table["recall"], "higher"),
+        Metric("precision", "precision", table["precision"], "higher", headline=False),
+        Metric("f1", "F1", table["f1"], "higher", headline=False),
+        Metric("mean_length", "mean length", table["mean_length"], None, "tokens"),
+        Metric("mean_mentions", "mean mentions", table["mean_mentions"], None, "mentions", headline=False),
+    ]
+
+
+def _pope(records: Iterable[Record]) -> list[Metric]:
+    table = pope.STATISTICS
+    return [
+        Metric("accuracy", "accuracy", table["accuracy"], "higher", outcome="correct"),
+        Metric("precision", "precision", table["precision"], "higher", headline=False),
+        Metric("recall", "recall", table["recall"], "higher", headline=False),
+        Metric("f1", "F1", table["f1"], "higher"),
+        Metric("yes_ratio", "yes ratio", table["yes_ratio"], None),
+        Metric("unparsed_count", "unparsed", _unparsed, "lower", "answers", headline=False),
+    ]
+
+
+def _mme(records: Iterable[Record]) -> list[Metric]:
+    present = {record["category"] for record in records}
+    groups = {
+        **{name: (name,) for name in mme.HALLUCINATION},
+        **{name: mme.TOTALS[name] for name in ("hallucination", "perception", "cognition")},
+        **{name: (name,) for name in mme.SUBTASKS if name not in mme.HALLUCINATION},
+    }
+    return [
+        Metric(
+            name,
+            name,
+            mme.statistic(name),
+            "higher",
+            "points",
+            headline=name in (*mme.HALLUCINATION, *mme.TOTALS),
+            subtasks=subtasks,
+        )
+        for name, subtasks in groups.items()
+        if present.issuperset(subtasks)
+    ]
+
+
+BENCHMARKS = (
+    Benchmark(
+        title="CHAIR",
+        unit="percent, mean length in tokens",
+        noun="captions",
+        columns=frozenset({"image_id", "captions", "captions_hallucinated", "mentions", "hallucinated", "truth"}),
+        image="image_id",
+        rule="mode",
+        metrics=_chair,
+        documents=_counts,
+    ),
+    Benchmark(
+        title="POPE",
+        unit="percent",
+        noun="questions",
+        columns=frozenset({"image_id", "questions", "correct", "predicted_yes", "labelled_yes", "unparsed"}),
+        image="image_id",
+        rule="policy",
+        metrics=_pope,
+        documents=_counts,
+    ),
+    Benchmark(
+        title="MME",
+        unit="points",
+        noun="questions",
+        columns=frozenset({"image", "category", "answer", "prediction"}),
+        image="image",
+        rule=None,
+        metrics=_mme,
+        documents=_pairs,
+    ),
+)
+"""In the order in which their blocks are shown."""

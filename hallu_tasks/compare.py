@@ -1,0 +1,240 @@
+"""``hallu compare``: runs of lmms-eval side by side, with paired differences on the same documents.
+
+The first arm is the baseline. Every other arm gets, for every metric, the difference to it with a 95 %
+interval from a bootstrap over images, a p value, and a verdict. The p value of a proportion (CHAIR_s,
+accuracy) is McNemar's exact one, that of a ratio comes from the same bootstrap. An arm is better or worse
+only where the p value stays below 0.05 after Holm's correction over everything that is shown and the interval
+leaves out zero; the second condition matters where several questions share an image, which McNemar's test
+takes for independent.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hallu_tasks import benchmarks, differences
+from hallu_tasks.arms import baseline_first
+from hallu_tasks.benchmarks import Benchmark, Metric
+from hallu_tasks.differences import Difference
+from hallu_tasks.results import Run, read
+from hallu_tasks.scoring import paired
+
+__all__ = ["ALPHA", "Block", "Comparison", "Contrast", "Row", "arguments", "compare", "run"]
+
+ALPHA = 0.05
+
+Records = Mapping[Any, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One arm against the baseline in one metric, ``arm - baseline``.
+
+    `p_holm` is the p value after Holm's correction over the whole comparison. `verdict` is better, worse,
+    higher or lower (where neither direction is better), "no difference", or ``None`` where undefined.
+    """
+
+    result: paired.Comparison
+    p_holm: float | None
+    verdict: str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric: an estimate an arm, and a contrast an arm after the baseline."""
+
+    metric: Metric
+    estimates: tuple[paired.Estimate, ...]
+    contrasts: tuple[Contrast, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One task."""
+
+    task: str
+    benchmark: Benchmark
+    documents_count: int
+    images_count: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that is printed. The first of `arms` is the baseline; `runs` are in the same order.
+
+    `allowed` are the differences that were accepted, `notes` say what was left out and why.
+    """
+
+    arms: tuple[str, ...]
+    runs: tuple[Run, ...]
+    blocks: tuple[Block, ...]
+    allowed: tuple[Difference, ...]
+    notes: tuple[str, ...]
+    resamples: int
+    seed: int
+
+    @property
+    def p_values_count(self) -> int:
+        """How many p values Holm's correction is over."""
+        contrasts = (contrast for block in self.blocks for row in block.rows for contrast in row.contrasts)
+        return sum(contrast.p_holm is not None for contrast in contrasts)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``hallu compare``."""
+    parser.add_argument(
+        "results", metavar="RESULTS", nargs="+", help="folder of --output_path, one an arm, or a ..._results.json file"
+    )
+    parser.add_argument("--baseline", metavar="NAME", help="the arm the others are compared with (default: the first)")
+    parser.add_argument("--all", action="store_true", help="also precision, mentions, unparsed answers, every subtask")
+    parser.add_argument(
+        "--allow-different",
+        metavar="NAME",
+        action="append",
+        choices=differences.NAMES,
+        default=[],
+        help=f"compare although the arms differ in this (repeatable): {', '.join(differences.NAMES)}",
+    )
+    parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap (default: 10000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--markdown", action="store_true", help="print a Markdown table")
+
+
+def run(given: argparse.Namespace) -> int:
+    """``hallu compare RESULTS...``. Raises `ValueError` as `compare` does."""
+    from hallu_tasks import report  # imports this module
+
+    comparison = compare(
+        [read(path) for path in given.results],
+        baseline=given.baseline,
+        allow_different=given.allow_different,
+        every_metric=given.all,
+        resamples=given.resamples,
+        seed=given.seed,
+    )
+    form = report.as_json if given.json else report.as_markdown if given.markdown else report.as_text
+    print(form(comparison))
+    return 0
+
+
+def compare(
+    runs: Sequence[Run],
+    *,
+    baseline: str | None = None,
+    allow_different: Sequence[str] = (),
+    every_metric: bool = False,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare runs on the documents they share.
+
+    `baseline` is the name of an arm as `arms.names` makes it, its model id or its path. `allow_different` are
+    names of `differences.NAMES`.
+
+    Raises `ValueError` for runs that differ in more than the method, runs without a common task, and an
+    unknown baseline.
+    """
+    if seed < 0:
+        raise ValueError(f"--seed {seed}: a whole number of at least 0, e.g. --seed 0")
+    ordered, arms = baseline_first(runs, baseline)
+    shared, notes = _shared_tasks(ordered, arms)
+    found = differences.find(ordered, shared)
+    refused = [difference for difference in found if difference.name not in allow_different]
+    if refused:
+        raise ValueError(differences.refusal(refused, arms))
+    blocks = tuple(
+        _block(task, benchmark, ordered, every_metric, resamples, seed) for task, benchmark in shared.items()
+    )
+    return Comparison(tuple(arms), tuple(ordered), _judged(blocks), tuple(found), tuple(notes), resamples, seed)
+
+
+def _shared_tasks(runs: Sequence[Run], arms: Sequence[str]) -> tuple[dict[str, Benchmark], list[str]]:
+    """The tasks of all runs that can be compared, in reading order, and what is left out."""
+    shared: dict[str, Benchmark] = {}
+    notes = []
+    for task in dict.fromkeys(task for run in runs for task in run.tasks):
+        having = [arm for arm, run in zip(arms, runs) if task in run.tasks]
+        kinds = [benchmarks.of(run.tasks[task].samples) for run in runs if task in run.tasks]
+        if len(having) < len(arms):
+            notes.append(f"{task} is left out: only {', '.join(having)} has it")
+        elif kinds[0] is None or any(kind is not kinds[0] for kind in kinds):
+            titles = ", ".join(benchmark.title for benchmark in benchmarks.BENCHMARKS)
+            notes.append(f"{task} is left out: its samples carry no records of {titles}")
+        else:
+            shared[task] = kinds[0]
+    if not shared:
+        raise ValueError(f"there is no task to compare: {'; '.join(notes)}; run every arm with the same hallu_* tasks")
+    order = {benchmark.title: place for place, benchmark in enumerate(benchmarks.BENCHMARKS)}
+    return dict(sorted(shared.items(), key=lambda item: (order[item[1].title], item[0]))), notes
+
+
+def _block(
+    task: str, benchmark: Benchmark, runs: Sequence[Run], every_metric: bool, resamples: int, seed: int
+) -> Block:
+    samples = [run.tasks[task].samples for run in runs]
+    documents = differences.shared_documents(samples, benchmark)
+    if not documents:
+        raise ValueError(f"the arms have no document of {task} in common; rerun them with the same --limit and data")
+    records = [{document: benchmark.record(arm[document]) or {} for document in documents} for arm in samples]
+    rows = []
+    for metric in benchmark.metrics(records[0].values()):
+        if metric.headline or every_metric:
+            prepared = [benchmark.documents(metric, arm) for arm in records]
+            rows.append(_row(metric, [one for one, _ in prepared], prepared[0][1], resamples, seed))
+    images = {repr(record.get(benchmark.image)) for record in records[0].values()}
+    return Block(task, benchmark, len(documents), len(images), tuple(rows))
+
+
+def _row(metric: Metric, arms: Sequence[Records], unit: Mapping[Any, Hashable], resamples: int, seed: int) -> Row:
+    results = [_contrast(metric, arms[0], arm, unit, resamples, seed) for arm in arms[1:]]
+    if results:
+        estimates = (results[0].a, *(result.b for result in results))
+    else:
+        # A single arm's estimate is that of a comparison with itself.
+        estimates = (_contrast(metric, arms[0], arms[0], unit, resamples, seed).a,)
+    return Row(metric, estimates, tuple(Contrast(result, None, None) for result in results))
+
+
+def _contrast(
+    metric: Metric, a: Records, b: Records, unit: Mapping[Any, Hashable], resamples: int, seed: int
+) -> paired.Comparison:
+    if metric.outcome is None:
+        return paired.compare(a, b, statistic=metric.statistic, unit=unit, resamples=resamples, seed=seed)
+    if len(set(unit.values())) == len(unit):
+        return paired.compare_proportions(a, b, outcome=metric.outcome, resamples=resamples, seed=seed)
+    result = paired.compare(a, b, statistic=metric.statistic, unit=unit, resamples=resamples, seed=seed)
+    outcomes = [(a[document][metric.outcome], b[document][metric.outcome]) for document in a]
+    only_a, only_b = (sum(pair == alone for pair in outcomes) for alone in ((1, 0), (0, 1)))
+    reasons = {key: text for key, text in result.reasons.items() if key != "p_value"}
+    return replace(result, p_value=paired.mcnemar(only_a, only_b), test="exact McNemar", reasons=reasons)
+
+
+def _judged(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """The blocks with corrected p values and verdicts."""
+    contrasts = [contrast for block in blocks for row in block.rows for contrast in row.contrasts]
+    p_values = {str(place): contrast.result.p_value for place, contrast in enumerate(contrasts)}
+    corrected = paired.holm({place: p_value for place, p_value in p_values.items() if p_value is not None})
+    in_order = iter([corrected.get(place) for place in p_values])
+
+    def judged(row: Row) -> Row:
+        return replace(row, contrasts=tuple(_judge(row.metric, one.result, next(in_order)) for one in row.contrasts))
+
+    return tuple(replace(block, rows=tuple(map(judged, block.rows))) for block in blocks)
+
+
+def _judge(metric: Metric, result: paired.Comparison, p_holm: float | None) -> Contrast:
+    if result.difference is None or p_holm is None:
+        return Contrast(result, p_holm, None)
+    low, high = result.interval or (0.0, 0.0)
+    if p_holm >= ALPHA or low <= 0 <= high:
+        return Contrast(result, p_holm, "no difference")
+    change = "higher" if result.difference > 0 else "lower"
+    if metric.direction is None:
+        return Contrast(result, p_holm, change)
+    return Contrast(result, p_holm, "better" if change == metric.direction else "worse")

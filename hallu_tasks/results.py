@@ -1,0 +1,153 @@
+"""Read what a run of lmms-eval left in its output folder: the settings, and every document's records.
+
+A run is ``<folder>/<checkpoint>/<timestamp>_results.json`` with ``<timestamp>_samples_<task>.jsonl`` beside it,
+where ``<folder>`` is what ``--output_path`` named and the samples are there with ``--log_samples``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Run", "Sample", "TaskRun", "read"]
+
+_SUFFIX = "_results.json"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answered document: what was asked, what was expected, and the scorers' record under each metric."""
+
+    prompt: str
+    target: str
+    records: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One task of a run; `samples` by document id, `config` as the task's YAML was resolved."""
+
+    name: str
+    config: Mapping[str, Any]
+    samples: Mapping[int, Sample]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. `hallu` holds the adapter's settings and is empty for a model of another package.
+
+    `given` is the path the user gave, `runs_count` how many runs lie there, of which this is the latest.
+    """
+
+    given: str
+    file: Path
+    runs_count: int
+    model: str
+    hallu: Mapping[str, Any]
+    results: Mapping[str, Any]
+    tasks: Mapping[str, TaskRun]
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Generated tokens a second over the whole run, ``None`` where the model did not report it."""
+        speed = (self.results.get("throughput") or {}).get("avg_speed")
+        return float(speed) if isinstance(speed, (int, float)) else None
+
+
+def read(path: str) -> Run:
+    """Read the latest run of an output folder, or the run of a ``..._results.json`` file.
+
+    Raises `ValueError` with the fix for a path without results, a run without samples, and damaged files.
+    """
+    file, count = _latest(path)
+    results = _json(file.read_text(encoding="utf-8"), file)
+    if not isinstance(results.get("configs"), dict) or not isinstance(results.get("config"), dict):
+        raise ValueError(f"{file} is not a results file of lmms-eval: it has no config and configs")
+    config = results["config"]
+    hallu = (config.get("resolved_cli_args") or {}).get("hallu") or {}
+    return Run(
+        given=path,
+        file=file,
+        runs_count=count,
+        model=str(hallu.get("model_id") or config.get("model")),
+        hallu=hallu,
+        results=results,
+        tasks={name: _task(name, results, file) for name in results["configs"]},
+    )
+
+
+def _latest(path: str) -> tuple[Path, int]:
+    given = Path(path)
+    if given.is_file():
+        if not given.name.endswith(_SUFFIX):
+            raise ValueError(
+                f"{path} is not a results file; give the folder of --output_path, or a file ending in {_SUFFIX}"
+            )
+        return given, 1
+    if not given.is_dir():
+        raise ValueError(f"{path} does not exist; give the folder that lmms-eval's --output_path named")
+    # The names begin with the time of the run, so the last one is the latest.
+    found = sorted([*given.glob(f"*{_SUFFIX}"), *given.glob(f"*/*{_SUFFIX}")], key=lambda file: (file.name, str(file)))
+    if found:
+        return found[-1], len(found)
+    arms = sorted({file.parents[1] for file in given.glob(f"*/*/*{_SUFFIX}")})
+    if arms:
+        raise ValueError(
+            f"{path} holds several output folders; name each arm: hallu compare {' '.join(map(str, arms))}"
+        )
+    raise ValueError(
+        f"{path} holds no results of lmms-eval (<checkpoint>/<timestamp>{_SUFFIX}); "
+        f"run lmms-eval with --output_path {path} --log_samples"
+    )
+
+
+def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
+    path = file.with_name(f"{file.name.removesuffix(_SUFFIX)}_samples_{name}.jsonl")
+    if not path.is_file():
+        raise ValueError(
+            f"{file} has no samples of {name} beside it ({path.name}), and a comparison is paired document by "
+            "document; rerun lmms-eval with --log_samples"
+        )
+    samples: dict[int, Sample] = {}
+    for place, line in _lines(path):
+        document = line.get("doc_id")
+        if document is None:
+            raise ValueError(f"{place} has no doc_id; it is not a samples file of lmms-eval")
+        if document in samples:
+            raise ValueError(
+                f"{place}: document {document} occurs twice; one answer a document can be compared, so rerun "
+                "without --repeats and with one filter"
+            )
+        records = {key: value for key, value in line.items() if isinstance(value, dict)}
+        samples[document] = Sample(str(line.get("input")), str(line.get("target")), records)
+    _require_complete(path, len(samples), (results.get("n-samples") or {}).get(name) or {}, results["config"])
+    return TaskRun(name, results["configs"][name] or {}, samples)
+
+
+def _require_complete(path: Path, found: int, counts: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    # lmms-eval's "effective" leaves --offset out of account.
+    expected = min(counts.get("effective", 0), counts.get("original", 0) - (config.get("offset") or 0))
+    if found < expected:
+        raise ValueError(f"{path} holds {found} of {expected:.0f} documents; it was cut off, so rerun lmms-eval")
+    if not found:
+        raise ValueError(f"{path} holds no document; rerun lmms-eval with a larger --limit or none")
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield f"{path}, line {number}", _json(line, f"{path}, line {number}")
+
+
+def _json(text: str, place: Path | str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{place} is not valid JSON ({error}); it was cut off or edited, so rerun lmms-eval") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{place} is not a JSON object; it is not a file of lmms-eval")
+    return value

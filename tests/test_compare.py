@@ -1,0 +1,779 @@
+"""``hallu compare``: what it reads, what it refuses, what it prints, and when it calls a difference one."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hallu_tasks
+from hallu_tasks import compare as command
+from hallu_tasks import report, results
+from hallu_tasks.chair import task as chair_task
+from hallu_tasks.mme import task as mme_task
+from hallu_tasks.pope import task as pope_task
+from registry import cli
+
+ROOT = Path(hallu_tasks.__file__).parents[1]
+QUICK = ("--resamples", "400")
+
+IMAGES = 40
+TRUTH = ("cat", "clock")
+RIGHT, WRONG, SILENT = "A cat and a clock.", "A cat and a dog.", "Nothing here."
+"""Captions: all of the truth; one of two mentions hallucinated; no object."""
+
+METRICS = {
+    "hallu_demo_chair": ("chair_s", "chair_i", "recall", "precision", "f1", "mean_length", "mean_mentions"),
+    "hallu_demo_pope": ("accuracy", "precision", "recall", "f1", "yes_ratio", "unparsed_count"),
+    "hallu_demo_mme": ("existence", "count", "position"),
+}
+METADATA = {
+    "hallu_demo_chair": {"version": 1, "chair_mode": "reference"},
+    "hallu_demo_pope": {"version": 1, "answer_policy": "official"},
+    "hallu_demo_mme": {"version": 1, "answer_policy": "prefix"},
+}
+
+
+@dataclass
+class Arm:
+    """One run to be written. The answers are functions of the image and, for questions, of the right answer."""
+
+    model: str = "llava_base"
+    method: str = "none"
+    parameters: str = ""
+    caption: Callable[[int], str] = lambda image: RIGHT
+    pope: Callable[[int, str], str] = lambda image, right: right
+    mme: Callable[[int, str], str] = lambda image, right: right
+    tasks: Sequence[str] = tuple(METRICS)
+    images: Sequence[int] = range(IMAGES)
+    speed: float | None = 123.4
+    change: Callable[[dict[str, Any]], None] = lambda data: None
+    """Edits the results file's content before it is written."""
+    lines: Callable[[str, list[dict[str, Any]]], list[dict[str, Any]]] = lambda task, lines: lines
+    """Edits a task's samples before they are written."""
+    hallu: Mapping[str, Any] = field(default_factory=dict)
+    """Replaces settings that the adapter recorded."""
+
+
+BASE = Arm(caption=lambda image: WRONG if image < 30 else RIGHT, pope=lambda image, right: "Yes")
+VHR = Arm("llava_vhr", "vhr", "alpha=2,layers=1+4-7,variant=paper", caption=lambda i: WRONG if i < 5 else RIGHT)
+
+
+def write(
+    folder: Path, arm: Arm, date: str = "20261121_034427", checkpoint: str = "demo", samples: bool = True
+) -> Path:
+    """Write a run as lmms-eval 0.7.3 does, and return the folder."""
+    place = folder / checkpoint
+    place.mkdir(parents=True, exist_ok=True)
+    lines = {task: arm.lines(task, LINES[task](arm)) for task in arm.tasks}
+    hallu = {
+        "model_id": arm.model,
+        "method": arm.method,
+        "parameters": arm.parameters,
+        "pretrained": "demo",
+        "revision": "default",
+        "dtype": "float32",
+        "attention": "sdpa",
+        "system_prompt": "",
+        "versions": {"lmms-eval-hallu": "0.1.0", "lmms-eval": "0.7.3", "transformers": "5.23.0", "torch": "2.15.0"},
+        **arm.hallu,
+    }
+    data: dict[str, Any] = {
+        "results": {task: {"alias": f" - {task}"} for task in arm.tasks},
+        "configs": {
+            task: {
+                "task": task,
+                "output_type": "generate_until",
+                "generation_kwargs": {"max_new_tokens": 64, "temperature": 0.0, "do_sample": False, "until": []},
+                "num_fewshot": 0,
+                "repeats": 1,
+                "metadata": METADATA[task],
+            }
+            for task in sorted(arm.tasks)
+        },
+        "n-samples": {task: {"original": len(lines[task]), "effective": len(lines[task])} for task in arm.tasks},
+        "config": {
+            "model": arm.model,
+            "model_args": "pretrained=demo",
+            "limit": None,
+            "offset": 0,
+            "resolved_cli_args": {"model": arm.model, "hallu": hallu},
+        },
+        "date": date,
+        "throughput": {"total_gen_tokens": 48, "avg_speed": arm.speed} if arm.speed is not None else {},
+        "model_name": "demo",
+        "system_instruction": None,
+    }
+    arm.change(data)
+    (place / f"{date}_results.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
+    for task in arm.tasks if samples else ():
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines[task])
+        (place / f"{date}_samples_{task}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def line(
+    number: int, doc: Mapping[str, Any], answer: str, target: object, records: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "doc_id": number,
+        "target": str(target),
+        "filtered_resps": answer,
+        "token_counts": [{"input_tokens": 76, "output_tokens": 2}],
+        "doc_hash": "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b",
+        **records,
+        "input": doc["question"],
+    }
+
+
+def caption_lines(arm: Arm) -> list[dict[str, Any]]:
+    made = []
+    for image in arm.images:
+        doc = {"image_id": image, "objects": list(TRUTH), "question": "Please describe this image in detail."}
+        answer = arm.caption(image)
+        made.append(line(image, doc, answer, doc["objects"], chair_task.process_results(doc, [answer])))
+    return made
+
+
+def pope_lines(arm: Arm) -> list[dict[str, Any]]:
+    made = []
+    for image in arm.images:
+        for place, right in enumerate(("Yes", "No") * 3):
+            doc = {"image_id": image, "question": f"Is there a {place} in the image?", "answer": right}
+            answer = arm.pope(image, right)
+            made.append(line(6 * image + place, doc, answer, right, pope_task.process_results(doc, [answer])))
+    return made
+
+
+def mme_lines(arm: Arm) -> list[dict[str, Any]]:
+    made = []
+    for image in arm.images:
+        for place, (subtask, right) in enumerate((s, r) for s in METRICS["hallu_demo_mme"] for r in ("Yes", "No")):
+            doc = {"image_id": image, "question": f"{subtask} {right}?", "answer": right, "category": subtask}
+            answer = arm.mme(image, right)
+            made.append(line(6 * image + place, doc, answer, right, mme_task.process_results(doc, [answer])))
+    return made
+
+
+LINES = {"hallu_demo_chair": caption_lines, "hallu_demo_pope": pope_lines, "hallu_demo_mme": mme_lines}
+CHAIR_ONLY = ("hallu_demo_chair",)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    try:
+        code = cli.main(["compare", *map(str, arguments), *QUICK])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def table(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, Any]:
+    """The JSON form, with the metrics of each task by name."""
+    code, out, err = run(capsys, *arguments, "--json")
+    assert (code, err) == (0, "")
+    data: dict[str, Any] = json.loads(out)
+    data["tasks"] = {one["task"]: {row["metric"]: row for row in one["metrics"]} for one in data["tasks"]}
+    return data
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("hallu: ")
+    return err
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    return write(tmp_path / "llava_base", BASE), write(tmp_path / "llava_vhr", VHR)
+
+
+# What is printed
+
+
+def test_rows_stand_in_reading_order_with_the_better_direction(
+    capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]
+) -> None:
+    code, out, _ = run(capsys, *two)
+    labels = [text.split("  ")[0] for text in out.splitlines()]
+    assert code == 0
+    assert [label for label in labels if label and not label.startswith(("llava", "Values", "A verdict", " "))] == [
+        "hallu_demo_chair: CHAIR in percent, mean length in tokens; 40 captions",
+        "CHAIR_s ↓",
+        "CHAIR_i ↓",
+        "recall ↑",
+        "mean length",
+        "hallu_demo_pope: POPE in percent; 240 questions on 40 images",
+        "accuracy ↑",
+        "F1 ↑",
+        "yes ratio",
+        "hallu_demo_mme: MME in points; 240 questions on 40 images",
+        "existence ↑",
+        "count ↑",
+        "position ↑",
+        "tokens/s",
+    ]
+
+
+def test_values_are_those_of_the_answers(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
+    tasks = table(capsys, *two)["tasks"]
+    chair, pope, mme = (tasks[f"hallu_demo_{name}"] for name in ("chair", "pope", "mme"))
+    expected = {
+        # 30 and 5 of 40 captions name two objects, one of them wrong; the others name both that are there.
+        "chair_s": (chair, 75.0, 12.5),
+        "chair_i": (chair, 100 * 30 / 80, 100 * 5 / 80),
+        "recall": (chair, 100 * 50 / 80, 100 * 75 / 80),
+        # "Yes" to six questions, three of which are to be denied; and every answer right.
+        "accuracy": (pope, 50.0, 100.0),
+        "f1": (pope, 100 * 2 / 3, 100.0),
+        "yes_ratio": (pope, 100.0, 50.0),
+        "existence": (mme, 200.0, 200.0),
+    }
+    for name, (metrics, base, vhr) in expected.items():
+        row = metrics[name]
+        assert row["arms"]["llava_base"]["value"] == pytest.approx(base)
+        assert row["arms"]["llava_vhr"]["value"] == pytest.approx(vhr)
+        assert row["differences"]["llava_vhr"]["difference"] == pytest.approx(vhr - base)
+
+
+def test_values_are_those_that_lmms_eval_would_print(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    generator = random.Random(0)
+    arm = replace(
+        BASE,
+        caption=lambda image: generator.choice((RIGHT, WRONG, SILENT)),
+        pope=lambda image, right: generator.choice(("Yes", "No")),
+        mme=lambda image, right: generator.choice(("Yes", "No", "Perhaps")),
+    )
+    tasks = table(capsys, write(tmp_path, arm), "--all")["tasks"]
+    modules = {"hallu_demo_chair": chair_task, "hallu_demo_pope": pope_task, "hallu_demo_mme": mme_task}
+    for task, names in METRICS.items():
+        (samples,) = tmp_path.glob(f"*/*_samples_{task}.jsonl")
+        lines = [json.loads(text) for text in samples.read_text().splitlines()]
+        for name in names:
+            printed = getattr(modules[task], name)(text[name] for text in lines if name in text)
+            assert tasks[task][name]["arms"]["llava_base"]["value"] == pytest.approx(printed), (task, name)
+
+
+def test_two_arms_fit_into_100_columns_of_plain_text(
+    capsys: pytest.CaptureFixture[str], two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(two[0].parent)
+    _, out, _ = run(capsys, "llava_base", "llava_vhr")
+    assert max(map(len, out.splitlines())) <= 100
+    assert "\x1b" not in out
+    (row,) = [text for text in out.splitlines() if text.startswith("CHAIR_s")]
+    assert "75.0 [59.8, 85.8]" in row  # Wilson, 30 of 40
+    assert row.split()[-2:] == ["<0.001", "better"]
+    columns = [row.index("75.0"), row.index("12.5")]
+    (head,) = [text for text in out.splitlines() if text.endswith("verdict")]
+    assert columns == [head.index("llava_base"), head.index("llava_vhr")]
+
+
+def test_the_speed_of_each_run_is_the_last_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    base, vhr = write(tmp_path / "a", replace(BASE, speed=812.34)), write(tmp_path / "b", replace(VHR, speed=None))
+    assert run(capsys, base, vhr)[1].splitlines()[-1].split() == ["tokens/s", "812.3", "N/A"]
+    assert [arm["tokens_per_second"] for arm in table(capsys, base, vhr)["arms"]] == [812.34, None]
+
+
+def test_all_shows_the_other_metrics_too(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
+    tasks = table(capsys, *two, "--all")["tasks"]
+    assert {task: set(metrics) for task, metrics in tasks.items()} == {
+        task: set(names) for task, names in METRICS.items()
+    }
+    assert "precision" not in table(capsys, *two)["tasks"]["hallu_demo_pope"]
+
+
+def test_markdown_is_one_table_with_the_same_cells(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
+    text = run(capsys, *two)[1].splitlines()
+    lines = run(capsys, *two, "--markdown")[1].splitlines()
+    rows = [one for one in lines if one.startswith("|")]
+    assert len({one.count("|") for one in rows}) == 1
+    assert rows[0] == "|  | llava_base | llava_vhr | difference | p | verdict |"
+    (plain,) = [one for one in text if one.startswith("CHAIR_i")]
+    (piped,) = [one for one in rows if one.startswith("| CHAIR_i")]
+    assert piped.strip("| ").split(" | ") == [cell.strip() for cell in plain.split("  ") if cell.strip()]
+    assert lines[: len(rows)] == rows
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.04, "0.0"), (-0.06, "-0.1"), (12.34, "12.3")])
+def test_a_number_that_rounds_to_zero_has_no_sign(value: float, text: str) -> None:
+    assert report._number(value) == text
+
+
+def test_one_arm_alone_gets_values_without_differences(
+    capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]
+) -> None:
+    code, out, _ = run(capsys, two[0])
+    assert code == 0
+    assert "difference" not in out and "Holm" not in out
+    alone, beside = table(capsys, two[0])["tasks"], table(capsys, *two)["tasks"]
+    for task, metrics in alone.items():
+        for name, row in metrics.items():
+            assert row["arms"]["llava_base"] == beside[task][name]["arms"]["llava_base"]
+
+
+def test_every_further_arm_is_compared_with_the_baseline(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    third = write(
+        tmp_path / "third", Arm("llava_pai", "pai", "alpha=0.2", caption=lambda i: WRONG if i < 35 else RIGHT)
+    )
+    data = table(capsys, *two, third)
+    row = data["tasks"]["hallu_demo_chair"]["chair_s"]["differences"]
+    assert {arm: contrast["difference"] for arm, contrast in row.items()} == {"llava_vhr": -62.5, "llava_pai": 12.5}
+    assert data["p_values_count"] == 2 * 10
+    head = [text for text in run(capsys, *two, third)[1].splitlines() if "difference llava_vhr" in text]
+    assert len(head) == 1 and "difference llava_pai" in head[0]
+
+
+def test_undefined_scores_are_not_available_with_a_reason(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    base, silent = write(tmp_path / "a", BASE), write(tmp_path / "b", replace(VHR, caption=lambda image: SILENT))
+    code, out, _ = run(capsys, base, silent)
+    (row,) = [text for text in out.splitlines() if text.startswith("CHAIR_i ")]
+    assert code == 0
+    assert row.split()[-4:] == ["N/A"] * 4
+    assert "  CHAIR_i: N/A, no caption mentions an object (llava_vhr)" in out.splitlines()
+    chair_i = table(capsys, base, silent)["tasks"]["hallu_demo_chair"]["chair_i"]
+    assert chair_i["arms"]["llava_vhr"]["value"] is None
+    assert chair_i["arms"]["llava_vhr"]["reasons"]["value"] == "no caption mentions an object"
+    assert chair_i["differences"]["llava_vhr"]["p_value"] is None
+    assert "CHAIR_i: N/A, no caption mentions an object" in run(capsys, base, silent, "--markdown")[1]
+
+
+def test_one_image_has_values_but_no_intervals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = write(tmp_path, replace(BASE, images=[0]))
+    code, out, _ = run(capsys, folder, folder)
+    assert code == 0
+    assert "recall: no interval, a single unit has no spread" in out
+    assert table(capsys, folder)["tasks"]["hallu_demo_chair"]["recall"]["arms"]["llava_base"]["value"] == 50.0
+
+
+# When a difference is one
+
+
+def test_verdicts_follow_the_direction_of_the_metric(
+    capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]
+) -> None:
+    def verdicts(*arms: Path) -> dict[str, str]:
+        rows = [item for metrics in table(capsys, *arms)["tasks"].values() for item in metrics.items()]
+        return {name: next(iter(row["differences"].values()))["verdict"] for name, row in rows}
+
+    same = dict.fromkeys(("mean_length", "existence", "count", "position"), "no difference")
+    better = dict.fromkeys(("chair_s", "chair_i", "recall", "accuracy", "f1"), "better")
+    assert verdicts(*two) == {**better, **same, "yes_ratio": "lower"}
+    worse = dict.fromkeys(better, "worse")
+    assert verdicts(*reversed(two)) == {**worse, **same, "yes_ratio": "higher"}
+
+
+def test_proportions_have_mcnemar_s_exact_p_value(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    base = write(
+        tmp_path / "a", replace(BASE, caption=lambda i: WRONG if i < 10 else RIGHT, pope=lambda i, right: right)
+    )
+    other = replace(
+        VHR, caption=lambda i: WRONG if 7 <= i < 12 else RIGHT, pope=lambda i, right: "Yes" if i < 2 else right
+    )
+    tasks = table(capsys, base, write(tmp_path / "b", other))["tasks"]
+    chair_s = tasks["hallu_demo_chair"]["chair_s"]["differences"]["llava_vhr"]
+    accuracy = tasks["hallu_demo_pope"]["accuracy"]["differences"]["llava_vhr"]
+    assert chair_s["test"] == accuracy["test"] == "exact McNemar"
+    # Of the nine captions that differ, two are worse than the baseline's: 2 (1 + 9 + 36) / 2^9.
+    # Of the six answers that differ, all are worse: 2 / 2^6.
+    assert chair_s["p_value"] == pytest.approx(92 / 512)
+    assert accuracy["p_value"] == pytest.approx(2 / 64)
+    assert "bootstrap" in tasks["hallu_demo_chair"]["chair_i"]["differences"]["llava_vhr"]["test"]
+
+
+def test_what_holm_s_correction_takes_away_is_no_difference(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    base = write(tmp_path / "a", replace(BASE, caption=lambda i: WRONG if i < 6 else RIGHT, tasks=CHAIR_ONLY))
+    contrast = table(capsys, base, write(tmp_path / "b", replace(VHR, caption=lambda i: RIGHT, tasks=CHAIR_ONLY)))
+    chair_s = contrast["tasks"]["hallu_demo_chair"]["chair_s"]["differences"]["llava_vhr"]
+    assert chair_s["p_value"] == pytest.approx(2 / 64)
+    assert chair_s["interval"][1] < 0
+    # Of four p values only those of CHAIR_i and recall are smaller, so this one is doubled.
+    assert chair_s["p_value_holm"] == pytest.approx(4 / 64)
+    assert chair_s["verdict"] == "no difference"
+
+
+def test_six_questions_about_one_image_are_not_six_images(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    tasks = ("hallu_demo_pope",)
+    base = write(tmp_path / "a", Arm(tasks=tasks))
+    other = Arm("llava_vhr", tasks=tasks, pope=lambda i, right: {"Yes": "No", "No": "Yes"}[right] if i < 2 else right)
+    accuracy = table(capsys, base, write(tmp_path / "b", other))["tasks"]["hallu_demo_pope"]["accuracy"]
+    contrast = accuracy["differences"]["llava_vhr"]
+    assert contrast["p_value_holm"] < 0.01  # Twelve questions changed, all for the worse,
+    assert contrast["interval"][1] == 0.0  # but on two of 40 images.
+    assert contrast["verdict"] == "no difference"
+    assert contrast["units_count"] == IMAGES
+
+
+def test_a_subtask_of_mme_resamples_its_own_images(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def fewer(task: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [one for one in lines if "existence" in one or one["doc_id"] >= 6 * 10]
+
+    arm = Arm(tasks=("hallu_demo_mme",), mme=lambda image, right: "Yes" if image % 2 else right, lines=fewer)
+    folder = write(tmp_path, arm)
+    metrics = table(capsys, folder, folder)["tasks"]["hallu_demo_mme"]
+    counts = {name: row["differences"]["llava_base (2)"]["units_count"] for name, row in metrics.items()}
+    assert counts == {"existence": IMAGES, "count": IMAGES - 10, "position": IMAGES - 10}
+
+
+def test_a_run_compared_with_itself_shows_nothing(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
+    for metrics in table(capsys, two[0], two[0])["tasks"].values():
+        for row in metrics.values():
+            contrast = row["differences"]["llava_base (2)"]
+            assert (contrast["difference"], contrast["interval"], contrast["p_value"]) == (0.0, [0.0, 0.0], 1.0)
+            assert contrast["verdict"] == "no difference"
+
+
+def test_the_order_of_the_samples_does_not_matter(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    def shuffled(task: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return random.Random(task).sample(lines, len(lines))
+
+    again = write(tmp_path / "again", replace(VHR, lines=shuffled))
+    assert table(capsys, two[0], again, "--all")["tasks"] == table(capsys, *two, "--all")["tasks"]
+
+
+def test_the_same_seed_gives_the_same_output(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
+    first = run(capsys, *two, "--json")
+    assert run(capsys, *two, "--json", "--seed", "0") == first
+    assert run(capsys, *two, "--json", "--seed", "1")[1] != first[1]
+
+
+# Names and baseline
+
+
+@pytest.mark.parametrize(
+    ("arms", "expected"),
+    [
+        ([BASE, VHR], ["llava_base", "llava_vhr"]),
+        (
+            [VHR, replace(VHR, parameters="alpha=1.5,layers=1+4-7,variant=paper")],
+            ["llava_vhr alpha=2", "llava_vhr alpha=1.5"],
+        ),
+        (
+            [Arm("hallu"), Arm("hallu", "vhr", "alpha=2"), Arm("hallu", "vhr", "alpha=3")],
+            ["hallu method=none", "hallu method=vhr alpha=2", "hallu method=vhr alpha=3"],
+        ),
+        (
+            [Arm("hallu", "vhr", "alpha=2"), Arm("hallu", "pai", "alpha=0.2")],
+            ["hallu method=vhr", "hallu method=pai"],
+        ),
+        (
+            [Arm("llava_icd", "icd", 'prompt="a, b",x=1'), Arm("llava_icd", "icd", 'prompt="a, c",x=1')],
+            ['llava_icd prompt="a, b"', 'llava_icd prompt="a, c"'],
+        ),
+        ([VHR, VHR, BASE], ["llava_vhr", "llava_vhr (2)", "llava_base"]),
+    ],
+)
+def test_arms_are_named_by_model_id_and_what_tells_them_apart(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arms: list[Arm], expected: list[str]
+) -> None:
+    folders = [write(tmp_path / str(i), replace(arm, tasks=CHAIR_ONLY)) for i, arm in enumerate(arms)]
+    assert [arm["name"] for arm in table(capsys, *folders)["arms"]] == expected
+
+
+def test_the_baseline_can_be_any_arm(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
+    for name in ("llava_vhr", str(two[1])):
+        data = table(capsys, *two, "--baseline", name)
+        assert data["baseline"] == "llava_vhr"
+        assert data["tasks"]["hallu_demo_chair"]["chair_s"]["differences"]["llava_base"]["difference"] == 62.5
+
+
+def test_an_unknown_or_ambiguous_baseline_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    assert "--baseline vhr: no arm is called so; allowed: 'llava_base', 'llava_vhr'" in refused(
+        capsys, *two, "--baseline", "vhr"
+    )
+    other = write(tmp_path / "c", replace(VHR, parameters="alpha=3"))
+    message = refused(capsys, two[1], other, "--baseline", "llava_vhr")
+    assert "several arms are called so; allowed: 'llava_vhr alpha=2 layers=1+4-7 variant=paper'" in message
+
+
+# What is read
+
+
+def test_the_latest_run_of_a_folder_is_taken(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    write(tmp_path, BASE, date="20261121_034427", checkpoint="one")
+    write(tmp_path, VHR, date="20261122_000000", checkpoint="another")
+    write(tmp_path, BASE, date="20261120_235959", checkpoint="one")
+    code, out, _ = run(capsys, tmp_path)
+    assert code == 0
+    assert f"llava_vhr  {tmp_path}/another/20261122_000000_results.json, the latest of 3 runs" in out
+
+
+def test_a_results_file_names_its_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    write(tmp_path, BASE)
+    write(tmp_path, VHR, date="20261122_000000")
+    data = table(capsys, tmp_path / "demo" / "20261121_034427_results.json", tmp_path / "demo")
+    assert [arm["name"] for arm in data["arms"]] == ["llava_base", "llava_vhr"]
+
+
+def test_paths_without_results_are_refused_with_the_fix(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    assert f"{missing} does not exist" in refused(capsys, missing)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert f"--output_path {empty} --log_samples" in refused(capsys, empty)
+    (tmp_path / "notes.json").write_text("{}")
+    assert "ending in _results.json" in refused(capsys, tmp_path / "notes.json")
+    other = tmp_path / "other_results.json"
+    other.write_text('{"a": 1}')
+    assert "no config and configs" in refused(capsys, other)
+
+
+def test_the_folder_above_several_arms_is_refused_with_their_names(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    assert f"hallu compare {two[0]} {two[1]}" in refused(capsys, tmp_path)
+
+
+def test_a_run_without_samples_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    message = refused(capsys, write(tmp_path, BASE, samples=False))
+    assert "has no samples of hallu_demo_chair" in message
+    assert "--log_samples" in message
+
+
+def test_damaged_samples_are_refused_with_their_place(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = write(tmp_path, BASE)
+    (file,) = folder.glob("*/*_samples_hallu_demo_chair.jsonl")
+    whole = file.read_text()
+    file.write_text(whole[:-40])
+    assert f"{file}, line 40 is not valid JSON" in refused(capsys, folder)
+    file.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    assert "holds 39 of 40 documents; it was cut off" in refused(capsys, folder)
+    file.write_text(whole + whole)
+    assert "line 41: document 0 occurs twice" in refused(capsys, folder)
+
+
+def test_a_limited_or_shifted_run_is_complete(tmp_path: Path) -> None:
+    def shifted(data: dict[str, Any]) -> None:
+        data["config"]["offset"] = 35
+        data["n-samples"]["hallu_demo_chair"] = {"original": 40, "effective": 10.0}
+
+    arm = replace(BASE, images=range(35, 40), tasks=CHAIR_ONLY, change=shifted)
+    assert sorted(results.read(str(write(tmp_path, arm))).tasks["hallu_demo_chair"].samples) == list(range(35, 40))
+
+
+def test_tasks_that_cannot_be_compared_are_left_out_with_a_note(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    captions = write(tmp_path / "c", replace(VHR, tasks=CHAIR_ONLY))
+    code, out, _ = run(capsys, two[0], captions)
+    assert code == 0
+    assert "Note: hallu_demo_pope is left out: only llava_base has it" in out
+
+    def foreign(task: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        keep = ("doc_id", "target", "input")
+        return [{key: one[key] for key in keep} if task == "hallu_demo_pope" else one for one in lines]
+
+    other = write(tmp_path / "d", replace(VHR, lines=foreign))
+    assert (
+        "Note: hallu_demo_pope is left out: its samples carry no records of CHAIR, POPE, MME"
+        in run(capsys, two[0], other)[1]
+    )
+    questions = write(tmp_path / "e", replace(VHR, tasks=("hallu_demo_pope",)))
+    assert "there is no task to compare" in refused(capsys, captions, questions)
+
+
+# What must be equal
+
+
+def setting(name: str, value: object) -> Arm:
+    return replace(VHR, hallu={name: value})
+
+
+def config(task: str, name: str, value: object) -> Arm:
+    def change(data: dict[str, Any]) -> None:
+        data["configs"][task] = {**data["configs"][task], name: value}
+
+    return replace(VHR, change=change)
+
+
+def altered(task: str, number: int, **values: object) -> Arm:
+    def lines(name: str, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**one, **values} if name == task and one["doc_id"] == number else one for one in given]
+
+    return replace(VHR, lines=lines)
+
+
+def rescored(policy: str) -> Arm:
+    def lines(name: str, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if name != "hallu_demo_pope":
+            return given
+        return [
+            {**one, **{metric: {**one[metric], "policy": policy} for metric in METRICS["hallu_demo_pope"]}}
+            for one in given
+        ]
+
+    return replace(VHR, lines=lines)
+
+
+CHAIR, POPE = "hallu_demo_chair", "hallu_demo_pope"
+DIFFERENT = [
+    (setting("pretrained", "/x"), "checkpoint", "checkpoint (pretrained): llava_base=demo, llava_vhr=/x"),
+    (setting("revision", "abc"), "checkpoint", "checkpoint (revision): llava_base=default, llava_vhr=abc"),
+    (setting("dtype", "bfloat16"), "dtype", "dtype: llava_base=float32, llava_vhr=bfloat16"),
+    (setting("attention", "eager"), "attention", "attention: llava_base=sdpa, llava_vhr=eager"),
+    (setting("system_prompt", "Be brief."), "prompt", "prompt (system prompt): llava_base='', llava_vhr='Be brief.'"),
+    (
+        setting("versions", {"lmms-eval-hallu": "0.1.0", "lmms-eval": "0.7.3", "transformers": "5.23.0"}),
+        "versions",
+        "versions (torch): llava_base=2.15.0, llava_vhr=not recorded",
+    ),
+    (
+        config(
+            CHAIR, "generation_kwargs", {"max_new_tokens": 128, "temperature": 0.0, "do_sample": False, "until": []}
+        ),
+        "decoding",
+        "decoding (hallu_demo_chair max_new_tokens): llava_base=64, llava_vhr=128",
+    ),
+    (
+        config(CHAIR, "metadata", {"version": 1, "chair_mode": "fixed"}),
+        "scorer",
+        "scorer (hallu_demo_chair chair_mode): llava_base=reference, llava_vhr=fixed",
+    ),
+    (
+        rescored("words"),
+        "scorer",
+        "scorer (hallu_demo_pope policy of the records): llava_base=official, llava_vhr=words",
+    ),
+    (config(CHAIR, "num_fewshot", 2), "prompt", "prompt (hallu_demo_chair num_fewshot): llava_base=0, llava_vhr=2"),
+    (
+        altered(CHAIR, 3, input="Describe."),
+        "prompt",
+        "prompt (hallu_demo_chair document 3): llava_base='Please describe this image in detail.', "
+        "llava_vhr='Describe.'",
+    ),
+    (
+        altered(CHAIR, 3, target="['dog']"),
+        "documents",
+        "documents (hallu_demo_chair document 3): llava_base=image 3, target ['cat', 'clock'], "
+        "llava_vhr=image 3, target ['dog']",
+    ),
+    (
+        replace(VHR, images=range(8)),
+        "documents",
+        "documents (hallu_demo_chair): llava_base=40 (ids 0-39), llava_vhr=8 (ids 0-7)",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("arm", "name", "text"), DIFFERENT, ids=[f"{name}-{i}" for i, (_, name, _) in enumerate(DIFFERENT)]
+)
+def test_arms_that_differ_in_more_than_the_method_are_refused_unless_allowed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arm: Arm, name: str, text: str
+) -> None:
+    base, other = write(tmp_path / "a", BASE), write(tmp_path / "b", arm)
+    message = refused(capsys, base, other)
+    assert f"\n  {text}\n" in message
+    assert f"--allow-different {name}" in message
+    assert message.count("--allow-different") == 1
+    code, out, err = run(capsys, base, other, "--allow-different", name)
+    assert (code, err) == (0, "")
+    assert f"Allowed to differ: {text}" in out.splitlines()
+    allowed = table(capsys, base, other, "--allow-different", name)["allowed_differences"]
+    assert {one["name"] for one in allowed} == {name}
+
+
+def test_every_difference_is_listed_and_must_be_allowed_by_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    versions = {"lmms-eval-hallu": "0.2.0", "lmms-eval": "0.7.3", "transformers": "5.23.0", "torch": "2.16.0"}
+    base = write(tmp_path / "a", BASE)
+    other = write(tmp_path / "b", replace(VHR, hallu={"dtype": "bfloat16", "versions": versions}))
+    message = refused(capsys, base, other)
+    for text in ("dtype: ", "versions (lmms-eval-hallu): llava_base=0.1.0, llava_vhr=0.2.0", "versions (torch): "):
+        assert text in message
+    assert message.rstrip().endswith("--allow-different dtype --allow-different versions")
+    partly = refused(capsys, base, other, "--allow-different", "versions")
+    assert "dtype" in partly and "torch" not in partly
+    assert run(capsys, base, other, "--allow-different", "versions", "--allow-different", "dtype")[0] == 0
+
+
+def test_a_difference_nobody_knows_cannot_be_allowed(
+    capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]
+) -> None:
+    code, _, err = run(capsys, *two, "--allow-different", "colour")
+    assert code == 2
+    assert "colour" in err and "checkpoint" in err
+
+
+def test_long_values_are_shown_where_they_differ(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    start = "You are a helpful assistant that looks closely. " * 4
+    base = write(tmp_path / "a", replace(BASE, hallu={"system_prompt": f"{start}Be brief."}))
+    message = refused(capsys, base, write(tmp_path / "b", setting("system_prompt", f"{start}Be long.")))
+    assert "Be brief." in message and "Be long." in message
+    assert max(map(len, message.splitlines())) < 250
+
+
+def test_allowing_other_documents_compares_those_in_common(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    base = write(tmp_path / "a", BASE)
+    other = write(tmp_path / "b", replace(VHR, images=range(4, 50)))
+    data = table(capsys, base, other, "--allow-different", "documents")
+    chair_s = data["tasks"]["hallu_demo_chair"]["chair_s"]
+    assert chair_s["differences"]["llava_vhr"]["units_count"] == 36
+    # Images 4 to 29 of 4 to 39 in the baseline, image 4 alone in the other arm.
+    assert [arm["value"] for arm in chair_s["arms"].values()] == pytest.approx([100 * 26 / 36, 100 / 36])
+    apart = write(tmp_path / "c", replace(VHR, images=range(40, 50)))
+    assert "no document of hallu_demo_chair in common" in refused(capsys, base, apart, "--allow-different", "documents")
+
+
+def test_a_model_of_another_package_lacks_a_record_of_its_settings(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    def other_package(data: dict[str, Any]) -> None:
+        del data["config"]["resolved_cli_args"]["hallu"]
+
+    other = write(tmp_path / "b", Arm("llava_hf", change=other_package))
+    message = refused(capsys, two[0], other)
+    assert "dtype: llava_base=float32, llava_hf=not recorded" in message
+    assert "pretrained" not in message  # lmms-eval itself records the name of the checkpoint.
+    names = ("checkpoint", "dtype", "attention", "versions")
+    allowed = [argument for name in names for argument in ("--allow-different", name)]
+    assert run(capsys, two[0], other, *allowed)[0] == 0
+
+
+# The command
+
+
+def test_nothing_heavy_is_imported(two: tuple[Path, Path]) -> None:
+    script = (
+        "import sys; from registry import cli\n"
+        f"cli.main(['compare', {str(two[0])!r}, {str(two[1])!r}, '--resamples', '10'])\n"
+        "heavy = ('torch', 'transformers', 'lmms_eval', 'hallu_models')\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] in heavy))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--resamples", "0"), ("--seed", "-1"), ("--json", "--markdown")], ids=lambda wrong: wrong[0]
+)
+def test_a_bad_call_exits_2(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path], wrong: tuple[str, ...]) -> None:
+    try:
+        code = cli.main(["compare", *map(str, two), *wrong])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    assert code == 2
+    assert wrong[0].lstrip("-") in capsys.readouterr().err
+
+
+def test_the_comparison_is_a_function_too(two: tuple[Path, Path]) -> None:
+    comparison = command.compare([results.read(str(folder)) for folder in two], resamples=100)
+    (row, *_) = comparison.blocks[0].rows
+    assert (row.metric.name, row.contrasts[0].verdict) == ("chair_s", "better")
