@@ -1,0 +1,211 @@
+"""What a method costs in a forward pass: the prefill of a prompt with its image, and one decode step."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pairs import Bound, Row, pairs, ratio_row
+from torch import Tensor
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+import hallu_models
+from hallu_models import generation, host
+from hallu_tasks.demo import task as demo
+
+BOUNDS = {("vhr", "decode step"): 1.05, ("vhr", "prefill"): 1.25}
+"""Largest ratio to the control arm, by method and measurement."""
+
+IDLE_BOUND = 1.02
+DEMO_BATCH = 16
+PROMPT = "Please describe this image in detail."
+START, IMAGE, FIRST_WORD = 1, 3, 4
+TEXT_BEFORE, IMAGE_TOKENS, TEXT_AFTER = 16, 576, 23
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A method with its parameters; no method is the plain model, with nothing attached."""
+
+    method: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+CONTROL = Arm()
+IDLE = Arm("vhr", {"layers": ""})
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of the prefill and of a decode step (the median of the steps)."""
+
+    prefill: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A model and a batch of prompts."""
+
+    name: str
+    host: hallu_models.Host
+    inputs: Mapping[str, Tensor]
+
+    def answer(self, arm: Arm, steps: int) -> tuple[Times, Tensor]:
+        """A prefill and this many decode steps, all at the same length; and the logits of the prefill and a step."""
+        model, mask = self.host.model, self.inputs["attention_mask"]
+        longer = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+        attached = (
+            hallu_models.attach(self.host, arm.method, **arm.parameters) if arm.method else contextlib.nullcontext()
+        )
+        seconds = []
+        with torch.inference_mode(), attached:
+            began = time.perf_counter()
+            prefill = model(**self.inputs, use_cache=True, logits_to_keep=1)
+            prefill_seconds = time.perf_counter() - began
+            cache = prefill.past_key_values
+            following = prefill.logits[:, -1:].argmax(dim=-1)
+            for _ in range(steps):
+                began = time.perf_counter()
+                step = model(
+                    input_ids=following, attention_mask=longer, past_key_values=cache, use_cache=True, logits_to_keep=1
+                )
+                seconds.append(time.perf_counter() - began)
+                cache.crop(-1)
+        logits = torch.cat([prefill.logits, step.logits], dim=1)
+        return Times(prefill_seconds, statistics.median(seconds)), logits
+
+    def decoder_share(self, repeats: int) -> float:
+        """The decoder's share of the plain prefill's time; the rest is image encoding, embeddings and lm_head."""
+        marks: list[float] = []
+        hooks = [
+            self.host.decoder.register_forward_pre_hook(lambda *_: marks.append(time.perf_counter())),
+            self.host.decoder.register_forward_hook(lambda *_: marks.append(time.perf_counter())),
+        ]
+        shares = []
+        try:
+            for _ in range(repeats):
+                marks.clear()
+                with torch.inference_mode():
+                    began = time.perf_counter()
+                    self.host.model(**self.inputs, use_cache=True, logits_to_keep=1)
+                    total = time.perf_counter() - began
+                shares.append((marks[1] - marks[0]) / total)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return statistics.median(shares)
+
+    def description(self, repeats: int) -> str:
+        ids = self.inputs["input_ids"]
+        image = sum(int((ids[0] == token).sum()) for token in self.host.image_tokens)
+        millions = sum(parameter.numel() for parameter in self.host.model.parameters()) / 1e6
+        return (
+            f"{self.name}: {self.host.depth} layers, {millions:.1f} million parameters; prompt of {ids.shape[1]} "
+            f"tokens, {image} of the image; decoder's share of the control's prefill {self.decoder_share(repeats):.0%}"
+        )
+
+
+def demo_scenario() -> Scenario:
+    """The demo model on held-out scenes."""
+    loaded = hallu_models.load("demo", device="cpu")
+    conversations = [generation.conversation(demo.visual({"image_id": n})[0], PROMPT) for n in range(DEMO_BATCH)]
+    return Scenario(f"demo model, batch {DEMO_BATCH}", loaded, dict(generation.encode(loaded, conversations)))
+
+
+def random_llava(layers: int) -> hallu_models.Host:
+    """LLaVA-1.5's prompt shape at a quarter of its width, random weights.
+
+    The vision tower is as small as can be and the vocabulary short, so that the decoder is what is timed.
+    """
+    torch.manual_seed(0)
+    text = LlamaConfig(
+        vocab_size=8192,
+        hidden_size=1024,
+        intermediate_size=2752,
+        num_hidden_layers=layers,
+        num_attention_heads=16,
+        num_key_value_heads=16,
+        max_position_embeddings=2048,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=336,
+        patch_size=14,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=IMAGE,
+        vision_feature_layer=-1,
+        image_seq_length=IMAGE_TOKENS,
+    )
+    config.tie_word_embeddings = False
+    return host.inspect(LlavaForConditionalGeneration(config).float().eval())
+
+
+def random_scenario(model: hallu_models.Host, batch: int) -> Scenario:
+    """Random words around one image, the same number in every row."""
+    generator = torch.Generator().manual_seed(1)
+    vocabulary = model.model.config.text_config.vocab_size
+    words = torch.randint(FIRST_WORD, vocabulary, (batch, TEXT_BEFORE + TEXT_AFTER), generator=generator)
+    start, image = torch.full((batch, 1), START), torch.full((batch, IMAGE_TOKENS), IMAGE)
+    ids = torch.cat([start, words[:, :TEXT_BEFORE], image, words[:, TEXT_BEFORE:]], dim=1)
+    pixels = torch.randn(batch, 3, 336, 336, generator=generator)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels}
+    return Scenario(f"random LLaVA, {model.depth} layers, batch {batch}", model, inputs)
+
+
+def rows(scenario: Scenario, methods: Sequence[str], *, steps: int, repeats: int) -> list[Row]:
+    """Prefill and decode step of every method, and of an attached method that edits no layer."""
+    arms = {method: Arm(method) for method in methods} | {"idle": IDLE}
+    refused = _warm_up(scenario, arms, steps)
+    measured = pairs(
+        lambda: scenario.answer(CONTROL, steps)[0],
+        {name: lambda arm=arm: scenario.answer(arm, steps)[0] for name, arm in arms.items() if name not in refused},
+        repeats,
+        scenario.name,
+    )
+    return [
+        _row(scenario, name, measurement, measured.get(name, []), refused.get(name, ""))
+        for name in arms
+        for measurement in ("decode step", "prefill")
+    ]
+
+
+def _row(scenario: Scenario, name: str, measurement: str, times: list[tuple[Times, Times]], reason: str) -> Row:
+    label = f"{measurement}, {'attached but idle' if name == 'idle' else name}"
+    if reason:
+        return Row(label, scenario.name, note=reason)
+    limit = IDLE_BOUND if name == "idle" else BOUNDS.get((name, measurement))
+    field_name = "step" if measurement == "decode step" else "prefill"
+    milliseconds = [(1000 * getattr(c, field_name), 1000 * getattr(a, field_name)) for c, a in times]
+    return ratio_row(label, scenario.name, milliseconds, "ms", None if limit is None else Bound(limit))
+
+
+def _warm_up(scenario: Scenario, arms: Mapping[str, Arm], steps: int) -> dict[str, str]:
+    """Run every arm once. Returns the arms that cannot be measured this way, and why.
+
+    A method that leaves all logits as they are does its work in ``generate``; timing its forwards would flatter it.
+    """
+    _, plain = scenario.answer(CONTROL, steps)
+    refused = {}
+    for name, arm in arms.items():
+        try:
+            _, logits = scenario.answer(arm, steps)
+        except (ValueError, NotImplementedError) as error:
+            refused[name] = str(error)
+            continue
+        if torch.equal(logits, plain) and arm is not IDLE:
+            refused[name] = "plain forwards give the control's logits: it acts in generate only"
+        if not torch.equal(logits, plain) and arm is IDLE:
+            refused[name] = "it is not idle: its logits are not the control's"
+    return refused
