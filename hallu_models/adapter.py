@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from collections import defaultdict
@@ -32,7 +33,12 @@ _OPTIONS = (
     "length_penalty", "no_repeat_ngram_size", "repetition_penalty",
 )  # fmt: skip
 
+OTHER_DOCUMENTS = 100
+"""How many documents are tried to find another image."""
+
 _ARGUMENTS = (
+    "branch",
+    "seed",
     "pretrained",
     "revision",
     "dtype",
@@ -47,7 +53,8 @@ class HalluModel(lmms):
     """A family's model with a method on it. Subclasses bind ``model_id``, ``family`` and ``method``.
 
     Arguments come from ``--model_args``: ``pretrained`` (default: the family's checkpoint; "demo" is shipped with
-    the package), ``revision``, ``dtype``, ``attn_implementation``, ``device_map``, ``trust_remote_code``,
+    the package), ``branch`` (how a negative branch runs, "paired" or "sequential"), ``seed`` (of the choice of other
+    images), ``revision``, ``dtype``, ``attn_implementation``, ``device_map``, ``trust_remote_code``,
     ``system_prompt``, the generic id's ``method``, and the method's parameters.
     """
 
@@ -69,6 +76,8 @@ class HalluModel(lmms):
         device_map: str | None = None,
         trust_remote_code: bool = False,
         system_prompt: str = "",
+        branch: Any = "paired",
+        seed: int = 0,
         **parameters: Any,
     ) -> None:
         super().__init__()
@@ -105,6 +114,8 @@ class HalluModel(lmms):
                 f"'{self.host.model.config.model_type}', not of the family {self.family}; use --model {fitting}"
             )
         self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
+        self.branch = branch
+        self.seed = int(seed)
         self.system_prompt = self._resolve_system_prompt(system_prompt)
         self.run = {
             "model_id": self.model_id,
@@ -134,7 +145,9 @@ class HalluModel(lmms):
         missing = [index for index, answer in enumerate(answers) if answer is None]
         if len(missing) < len(requests):
             logger.info(f"{len(requests) - len(missing)} answers of an unfinished run are taken from {kept.path}")
-        session = Session(self.host, self.interventions)
+        session = Session(self.host, self.interventions, branch=self.branch)
+        if self._needs_other_images:
+            self._require_other_documents(requests)
         began, tokens = time.perf_counter(), 0
         try:
             with session.attached(), self._progress(len(missing)) as bar:
@@ -215,6 +228,8 @@ class HalluModel(lmms):
 
     def _generate(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
         conversations = [self._conversation(request) for request in batch]
+        if self._needs_other_images:
+            session.other_images = [image for request in batch for image in self._other_images(request)] or None
         until = batch[0].args[2].get("until") or ()
         options = _generate_options(batch[0].args[2])
         try:
@@ -240,6 +255,32 @@ class HalluModel(lmms):
             return [{**message, "content": _with_images(message["content"], images)} for message in messages]
         except Exception as error:
             raise RuntimeError(f"{_place(request)}: {type(error).__name__}: {error}") from error
+
+    @property
+    def _needs_other_images(self) -> bool:
+        return any(item.other_image for item in self.interventions)
+
+    def _require_other_documents(self, requests: list[Instance]) -> None:
+        for task, split in {(request.args[4], request.args[5]) for request in requests}:
+            if len(self.task_dict[task][split]) < 2:
+                raise ValueError(
+                    f"task {task}: {self.run['method']} contrasts with another image of the same task, "
+                    f"and split {split} has only one document"
+                )
+
+    def _other_images(self, request: Instance) -> list[Any]:
+        """For each image of the request, one of another document: the same choice in every run and batch."""
+        _, doc_to_messages, _, doc_id, task, split = request.args
+        own = generation.images_of(self._conversation(request))
+        documents = self.task_dict[task][split]
+        rng = random.Random(f"{self.seed} {task} {split} {doc_id}")
+        found: list[Any] = []
+        for _ in range(OTHER_DOCUMENTS):
+            if len(found) >= len(own):
+                return found[: len(own)]
+            other = generation.images_of(doc_to_messages(documents[rng.randrange(len(documents))]))
+            found += [image for image in other if all(image.tobytes() != mine.tobytes() for mine in own)]
+        raise RuntimeError(f"{_place(request)}: no other image in {OTHER_DOCUMENTS} random documents of the task")
 
     def _progress(self, total: int) -> Any:
         """A bar on a terminal; one line every half minute in a log file."""

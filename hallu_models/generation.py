@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -106,6 +106,12 @@ def encode(host: Host, conversations: Sequence[Conversation]) -> Any:
     return inputs.to(host.device, dtype=host.model.dtype)
 
 
+def rewritten_prompt(host: Host, conversations: Sequence[Conversation]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prompt ids and mask (B, L) of conversations whose images are known from elsewhere."""
+    inputs = encode(host, conversations)
+    return inputs["input_ids"], inputs["attention_mask"]
+
+
 def generate(
     host: Host,
     conversations: Sequence[Conversation],
@@ -119,16 +125,20 @@ def generate(
     num_beams: int = 1,
     seed: int | None = None,
     until: Iterable[str] = (),
+    other_images: Sequence[Any] | None = None,
+    observe: bool = True,
+    branch: Literal["paired", "sequential"] = "paired",
     **parameters: Any,
 ) -> list[Generation]:
     """Answer a batch of conversations, by the plain model (``method=None``) or with a method.
 
     conversations: each a list of chat messages; :func:`conversation` makes the usual one. until: texts that end an
-    answer and are cut off. seed: of sampling. parameters: the method's, e.g. ``alpha=2.0``.
+    answer and are cut off. seed: of sampling. other_images: for methods that contrast with another image, one for each
+    image of the batch. observe, branch: see :func:`hallu_models.attach`. parameters: the method's, e.g. ``alpha=2.0``.
     """
     from hallu_models.session import attach
 
-    with attach(host, method, **parameters) as session:
+    with attach(host, method, observe=observe, branch=branch, other_images=other_images, **parameters) as session:
         return generate_in(
             session,
             conversations,
@@ -158,6 +168,11 @@ def generate_in(
         options = {key: value for key, value in options.items() if key not in ("temperature", "top_p", "top_k")}
     options = {key: value for key, value in options.items() if value is not None}
     inputs = encode(host, conversations)
+    session.rewritten = {
+        item.name: rewritten_prompt(host, [item.rewrite(messages) for messages in conversations])
+        for item in session.interventions
+        if item.overrides("rewrite")
+    }
     if seed is not None:
         torch.manual_seed(seed)
     with torch.inference_mode():

@@ -28,3 +28,26 @@ def per_layer(states: dict[int, dict[str, Any]], key: str, axes: tuple[str, ...]
         return Observation(np.zeros((0,) * len(axes)), axes)
     stacked = torch.stack([value.detach().cpu() for value in found.values()], dim=1)
     return Observation(stacked.float().numpy() if stacked.is_floating_point() else stacked.numpy(), axes, tuple(found))
+
+
+@dataclass(frozen=True)
+class Record:
+    """A value (B, ...) that a hook recorded at one generation step, in one layer or outside of any."""
+
+    step: int
+    layer: int | None
+    value: torch.Tensor
+
+
+def recorded(records: list[Record]) -> Observation:
+    """All values of one name: (B, step, layer, ...), or (B, ...) of a name recorded once outside of any layer."""
+    layers = sorted({record.layer for record in records if record.layer is not None})
+    steps = sorted({record.step for record in records})
+    first = records[0].value
+    inner = tuple(f"axis{number}" for number in range(1, first.ndim))
+    if not layers:
+        stacked = torch.stack([record.value for record in records], dim=1)
+        return Observation(stacked.numpy(), ("row", "step", *inner))
+    by_place = {(record.step, record.layer): record.value for record in records}
+    rows = [torch.stack([by_place[step, layer] for layer in layers], dim=1) for step in steps]
+    return Observation(torch.stack(rows, dim=1).numpy(), ("row", "step", "layer", *inner), tuple(layers))

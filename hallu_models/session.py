@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -12,17 +12,16 @@ import torch
 from torch import Tensor
 
 from hallu_models import methods
-from hallu_models.engines import attention
+from hallu_models.engines import attention, branches, rows
+from hallu_models.engines.attention import AttentionCall
+from hallu_models.engines.maps import Maps
+from hallu_models.engines.passes import Collector, Passes
 from hallu_models.host import Host, inspect
-from hallu_models.interventions.base import Intervention, LayerStep
+from hallu_models.interventions.base import ContrastStep, Intervention, LayerStep, Prompt
 from hallu_models.layout import Layout
-from hallu_models.observations import Observation
+from hallu_models.observations import Observation, Record, recorded
 
 _ATTACHED: WeakSet[Any] = WeakSet()
-
-
-class _PassEnds(Exception):
-    """Leaves a forward pass once all it was run for has been seen."""
 
 
 class Session:
@@ -32,52 +31,97 @@ class Session:
     begins. ``observations`` reports on the latest.
     """
 
-    def __init__(self, host: Host, interventions: tuple[Intervention, ...]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        interventions: tuple[Intervention, ...],
+        *,
+        observe: bool = False,
+        branch: branches.Mode = "paired",
+        other_images: Any = None,
+        rewritten: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+    ) -> None:
+        if branch not in branches.MODES:
+            raise ValueError(f"branch={branch}: allowed are {', '.join(branches.MODES)}")
         self.host = host
         self.interventions = interventions
         self.layers = {item.name: item.layer_list(host.depth) for item in interventions}
+        self.other_images, self.rewritten = other_images, rewritten
+        """The inputs that methods need besides the prompt: change them before each generation."""
         self.rows_without_image = 0
         """Rows answered without image methods because they hold no image, over all generations."""
+        self._refuse_conflicts()
+        self._observe, self._mode = observe, branch
+        self._contrasting = next((item for item in interventions if item.contrasts()), None)
+        self._collect: Collector | None = None
+        self._inputs: tuple[Tensor, Tensor | None] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
         self._states: dict[str, dict[int, dict[str, Any]]] = {
             name: {layer: {} for layer in layers} for name, layers in self.layers.items()
         }
+        self._generation: dict[str, dict[str, Any]] = {name: {} for name in self.layers}
+        self._shared: dict[str, dict[str, Any]] = {name: {} for name in self.layers}
+        self._records: dict[str, dict[str, list[Record]]] = {name: {} for name in self.layers}
         self._layout: Layout | None = None
-        self._inputs: tuple[Tensor, Tensor | None] | None = None
-        self._prefill = False
-        self._text_only: dict[int, Tensor] | None = None
-        self._collecting = False
+        self._branch: branches.Branch | None = None
+        self._prefill, self._step = False, 0
+
+    def _refuse_conflicts(self) -> None:
+        contrasting = [item.name for item in self.interventions if item.contrasts()]
+        if len(contrasting) > 1:
+            raise ValueError(
+                f"{'+'.join(contrasting)}: both run a negative branch, and only one can be contrasted with"
+            )
+        taken: dict[int, str] = {}
+        for item in self.interventions:
+            for layer in self.layers[item.name] if item.replaces_last_row() else ():
+                if (other := taken.setdefault(layer, item.name)) != item.name:
+                    raise ValueError(
+                        f"{other}+{item.name}: both replace the last row of layer {layer}, so one would undo the "
+                        "other; give them layers of their own"
+                    )
 
     @property
     def edited_layers(self) -> tuple[int, ...]:
         return tuple(sorted({layer for layers in self.layers.values() for layer in layers}))
 
     @property
+    def idle(self) -> bool:
+        """Nothing to edit and nothing to contrast."""
+        return not self.edited_layers and self._contrasting is None
+
+    @property
     def observations(self) -> dict[str, Observation]:
         """What the methods saw and did in the latest generation, by name; ``method.name`` in a composition."""
         prefix = len(self.interventions) > 1
-        return {
-            f"{item.name}.{key}" if prefix else key: value
-            for item in self.interventions
-            for key, value in item.observations(self._states[item.name]).items()
-        }
+        found = {}
+        for item in self.interventions:
+            seen = {key: recorded(entries) for key, entries in self._records[item.name].items()}
+            for key, value in {**seen, **item.observations(self._states[item.name])}.items():
+                found[f"{item.name}.{key}" if prefix else key] = value
+        return found
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[Session]:
         """The edits are on the model inside, and gone afterwards, however it is left."""
         host = self.host
         _refuse_nesting(host.model)
-        if not self.edited_layers:
+        if self.idle:
             yield self
             return
         with contextlib.ExitStack() as stack:
             _ATTACHED.add(host.model)
             stack.callback(_ATTACHED.discard, host.model)
+            stack.enter_context(_replaced(host.model, "generate", self._generate))
+            for module, hook in ((host.model, self._before_model), (host.decoder, self._before_decoder)):
+                stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+            if self._contrasting is not None:
+                stack.callback(host.model.register_forward_hook(self._after_model).remove)
             for layer in self.edited_layers:
                 attention.set_edit(host.attention[layer], partial(self._edit, layer))
                 stack.callback(attention.set_edit, host.attention[layer], None)
-            for module, hook in ((host.model, self._before_model), (host.decoder, self._before_decoder)):
-                stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
-            stack.enter_context(_replaced(host.model, "generate", self._generate))
             own = host.decoder.config._attn_implementation
             stack.enter_context(attention.switched(host.decoder, attention.register(own)))
             yield self
@@ -91,20 +135,42 @@ class Session:
         kwargs.setdefault("disable_compile", True)
         return generate(*args, **kwargs)
 
+    # Hooks on the model and its decoder.
+
     def _before_model(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
         self._inputs = None if ids is None else (ids, kwargs.get("attention_mask"))
 
-    def _before_decoder(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._collecting:
-            return
+    def _before_decoder(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._collect is not None:
+            return None
         cache = kwargs.get("past_key_values")
         self._prefill = cache is None or int(cache.get_seq_length()) == 0
         if self._prefill:
             self._begin(kwargs)
+        else:
+            self._step += 1
+            self._shared = {name: {} for name in self.layers}
+        if self._branch is None:
+            return None
+        with self._collecting(_plain):
+            return args, self._branch.before(kwargs, self._prefill)
+
+    def _after_model(self, _: Any, args: tuple[Any, ...], output: Any) -> Any:
+        if self._branch is None or self._contrasting is None:
+            return None
+        assert self._inputs is not None
+        assert self._layout is not None
+        name = self._contrasting.name
+        main, last, negative = self._branch.after(
+            output.logits, self.host.model.get_output_embeddings(), self._inputs[0].shape[1]
+        )
+        at = ContrastStep(self._step, self._layout, self._generation[name], self._recorder(name, None))
+        output.logits = self._branch.joined(main, self._contrasting.contrast(last, negative, at), last)
+        return output
 
     def _begin(self, kwargs: dict[str, Any]) -> None:
-        """A new generation: find the columns, forget the last one's state, run the passes that methods ask for."""
+        """A new generation: find the columns, forget the last one's state, let the methods read the prompt."""
         if self._inputs is None:
             raise ValueError(
                 "interventions need input_ids to find the image; inputs_embeds alone do not show where it is"
@@ -112,50 +178,99 @@ class Session:
         ids, mask = self._inputs
         if mask is not None and mask.ndim != 2:
             raise ValueError(f"interventions need a padding mask of shape (rows, columns), not {tuple(mask.shape)}")
-        self._layout = Layout.from_ids(ids, mask, self.host.image_tokens)
-        self.rows_without_image += int((~self._layout.has_image).sum())
-        for states in self._states.values():
-            for state in states.values():
-                state.clear()
-        self._text_only = None
-        if self._layout.any_image and any(item.text_only_pass for item in self.interventions):
-            self._text_only = self._run_text_only(kwargs)
-
-    def _run_text_only(self, kwargs: dict[str, Any]) -> dict[int, Tensor]:
-        """Head outputs (B, H, d) by layer at the last prompt position, in a plain pass without the image columns."""
-        assert self._layout is not None
-        columns, text = self._layout.text_columns()
-        embeddings = kwargs["inputs_embeds"]
-        embeddings = embeddings.gather(1, columns[:, :, None].expand(-1, -1, embeddings.shape[-1]))
-        inputs: dict[str, Any] = {"inputs_embeds": embeddings, "attention_mask": text.long(), "use_cache": False}
-        positions = kwargs.get("position_ids")
-        if positions is not None:
-            # Text moves left; multimodal rotary positions are the same on every axis where there is only text.
-            shifted = (text.cumsum(dim=1) - 1).clamp(min=0)
-            inputs["position_ids"] = shifted.expand(*positions.shape[:-2], -1, -1) if positions.ndim > 2 else shifted
-        collected: dict[int, Tensor] = {}
-        self._text_only, self._collecting = collected, True
-        try:
-            with torch.no_grad(), contextlib.suppress(_PassEnds):
-                self.host.decoder(**inputs)
-        finally:
-            self._collecting = False
-        return collected
-
-    def _edit(self, layer: int, outputs: Tensor) -> Tensor:
-        if self._collecting:
-            assert self._text_only is not None
-            self._text_only[layer] = outputs[:, -1]
-            if layer == self.edited_layers[-1]:
-                raise _PassEnds
-            return outputs
-        assert self._layout is not None
+        self._forget()
+        self._prefill = True
+        self._layout = layout = Layout.from_ids(ids, mask, self.host.image_tokens)
+        self.rows_without_image += layout.rows_without_image
+        if not layout.any_image:
+            return
+        passes = Passes(self.host, kwargs, self._collecting, self.other_images, self.rewritten)
         for item in self.interventions:
-            state = self._states[item.name].get(layer)
-            if state is not None:
-                textual = self._text_only.get(layer) if self._prefill and self._text_only else None
-                outputs = item.head_outputs(outputs, LayerStep(layer, self._prefill, self._layout, state, textual))
+            prompt = Prompt(
+                kwargs["inputs_embeds"],
+                layout,
+                self.layers[item.name],
+                self.host.depth,
+                self._generation[item.name],
+                passes,
+                self._recorder(item.name, None),
+            )
+            item.read(prompt)
+            if item is self._contrasting:
+                with torch.no_grad():
+                    negative = item.negative(prompt)
+                self._branch = branches.Branch(negative, kwargs, ~layout.padding, self._mode, self.host.decoder)
+                self._layout = layout.padded(self._branch.extra)
+
+    @contextlib.contextmanager
+    def _collecting(self, collector: Collector) -> Iterator[None]:
+        """Inside, forwards of the decoder are passes of their own: no edits, ``collector`` makes the head outputs."""
+        self._collect = collector
+        try:
+            yield
+        finally:
+            self._collect = None
+
+    # The layers.
+
+    def _edit(self, layer: int, call: AttentionCall) -> Tensor:
+        if self._collect is not None:
+            return self._collect(layer, call)
+        assert self._layout is not None
+        batch = call.query.shape[0]
+        if batch == self._layout.rows:
+            return self._edited(layer, call)
+        # Paired rows: the negative half stays the plain model's.
+        main, negative = call.rows(0, batch // 2), call.rows(batch // 2, batch)
+        return torch.cat([self._edited(layer, main), negative.outputs()])
+
+    def _edited(self, layer: int, call: AttentionCall) -> Tensor:
+        layout = self._layout
+        assert layout is not None
+        items = [
+            (item, self._at(item.name, layer, call)) for item in self.interventions if layer in self.layers[item.name]
+        ]
+        row = next((pair for pair in items if pair[0].replaces_last_row()), None)
+        if row is None or not layout.any_image:
+            outputs = call.outputs()
+        elif row[0].overrides("maps"):
+            outputs = call.outputs()
+            if self._prefill:
+                outputs = row[0].maps(Maps(call, layout), outputs, row[1])
+        else:
+            item, at = row
+            attended = item.row_attention(item.row_scores(rows.scores(call, layout), at).softmax(dim=-1), at)
+            new = rows.output(call, attended)
+            outputs = new[:, None] if call.query.shape[2] == 1 else rows.replaced(call.outputs(), new, layout)
+        for item, at in items:
+            outputs = item.head_outputs(outputs, at)
         return outputs
+
+    def _at(self, name: str, layer: int, call: AttentionCall) -> LayerStep:
+        assert self._layout is not None
+        return LayerStep(
+            layer,
+            self._prefill,
+            self._layout,
+            self._layout.columns(call.key.shape[2]),
+            self._states[name][layer],
+            self._generation[name],
+            self._shared[name],
+            self._recorder(name, layer),
+        )
+
+    def _recorder(self, name: str, layer: int | None) -> Callable[[str, Tensor], None] | None:
+        if not self._observe:
+            return None
+
+        def record(key: str, value: Tensor) -> None:
+            self._records[name].setdefault(key, []).append(Record(self._step, layer, value.detach().cpu()))
+
+        return record
+
+
+def _plain(layer: int, call: AttentionCall) -> Tensor:
+    return call.outputs()
 
 
 def _refuse_nesting(model: Any) -> None:
@@ -180,15 +295,27 @@ def _replaced(owner: Any, name: str, function: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def attach(model: Any, method: methods.Method, *, processor: Any = None, **parameters: Any) -> Iterator[Session]:
+def attach(
+    model: Any,
+    method: methods.Method,
+    *,
+    processor: Any = None,
+    observe: bool = True,
+    branch: branches.Mode = "paired",
+    other_images: Any = None,
+    **parameters: Any,
+) -> Iterator[Session]:
     """Put a method on a transformers image-text-to-text model; plain ``model.generate`` and forwards use it.
 
     model: the model, or a :class:`Host`. method: a name, a composition ("eah+vhr"), an Intervention, or None.
-    processor: only needed where the configuration does not name the image token. parameters: the method's.
-    On exit, also by an exception, the model is what it was.
+    processor: only needed where the configuration does not name the image token, and for ``other_images``. observe:
+    whether ``session.observations`` has what changes from step to step. branch: how a negative branch is run, "paired"
+    or "sequential". other_images: for methods that contrast with another image, one for each image of a batch (PIL
+    images or pixel values). parameters: the method's. On exit, also by an exception, the model is what it was.
     """
     _refuse_nesting(model.model if isinstance(model, Host) else model)
     host = model if isinstance(model, Host) else inspect(model, processor)
     interventions = methods.build(method, host.family, host.depth, parameters)
-    with Session(host, interventions).attached() as session:
+    session = Session(host, interventions, observe=observe, branch=branch, other_images=other_images)
+    with session.attached():
         yield session

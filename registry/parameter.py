@@ -43,9 +43,10 @@ class Parameter:
     """A hyper-parameter as its method's card describes it.
 
     ``choices`` are words (or values) beside the kind's own values; where they are of that kind themselves
-    they are the only values. ``low`` and ``high`` bound a number, the ends belong to the range unless
-    ``low_open`` or ``high_open``; infinity is a value only where it is such an end. ``source`` holds the
-    keys of ``SOURCES``, ``confidence`` (percent) belongs to ``"?"``. ``allowed`` says all this in words.
+    they are the only values, unless there is a range: then they are allowed beside it, as -1 may be beside
+    numbers >= 0. ``low`` and ``high`` bound a number, the ends belong to the range unless ``low_open`` or
+    ``high_open``; infinity is a value only where it is such an end. ``source`` holds the keys of
+    ``SOURCES``, ``confidence`` (percent) belongs to ``"?"``. ``allowed`` says all this in words.
     """
 
     name: str
@@ -73,7 +74,7 @@ class Parameter:
 
     def problem(self, value: object) -> str | None:
         """Why ``value`` is not allowed, as the rest of a sentence; None where it is."""
-        if any(value == choice and type(value) is type(choice) for choice in self.choices):
+        if any(self._is_choice(value, choice) for choice in self.choices):
             return None
         if value is None and self.default is None:
             return None
@@ -101,8 +102,14 @@ class Parameter:
         """Allowed values and default, such as ``a number >= 0 (default 2)``."""
         return f"{self.allowed} (default {show(self.default) or 'empty'})"
 
+    def _is_choice(self, value: object, choice: object) -> bool:
+        # Where any number will do, -1 is -1.0; True is never 1.
+        same_type = type(value) is type(choice) or (self.kind == "number" and _is_kind("number", value))
+        return same_type and value == choice
+
     def _closed(self) -> bool:
-        return bool(self.choices) and all(_is_kind(self.kind, choice) for choice in self.choices)
+        ranged = self.low is not None or self.high is not None
+        return bool(self.choices) and not ranged and all(_is_kind(self.kind, choice) for choice in self.choices)
 
     def _in_range(self, value: float) -> bool:
         if math.isinf(value):

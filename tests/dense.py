@@ -14,6 +14,13 @@ from torch import Tensor
 Heads = Callable[[int, Tensor], Tensor]
 """Layer number and head outputs (H, L, d) to edited head outputs."""
 
+Attend = Callable[[int, Tensor], Tensor]
+"""Layer number and causally masked scores (H, L, L), -inf where hidden, to attention (H, L, L)."""
+
+
+def softmax(layer: int, scores: Tensor) -> Tensor:
+    return scores.softmax(dim=-1)
+
 
 def _norm(states: Tensor, norm: torch.nn.Module) -> Tensor:
     return states / (states.square().mean(-1, keepdim=True) + norm.variance_epsilon).sqrt() * norm.weight
@@ -38,7 +45,9 @@ def embeddings(model: torch.nn.Module, ids: Tensor, pixel_values: Tensor | None)
     return rows
 
 
-def forward(model: torch.nn.Module, rows: Tensor, edit: Heads = lambda layer, heads: heads) -> Tensor:
+def forward(
+    model: torch.nn.Module, rows: Tensor, edit: Heads = lambda layer, heads: heads, attend: Attend = softmax
+) -> Tensor:
     """Logits (L, V) for input embeddings (L, D)."""
     decoder = model.get_decoder()
     config = decoder.config
@@ -54,7 +63,7 @@ def forward(model: torch.nn.Module, rows: Tensor, edit: Heads = lambda layer, he
         base = config.rope_parameters["rope_theta"]
         query, key = _rotate(query, base), _rotate(key, base)
         key, value = (states.repeat_interleave(heads // kv_heads, dim=0) for states in (key, value))
-        weights = (query @ key.transpose(1, 2) / size**0.5 + hidden_from).softmax(dim=-1)
+        weights = attend(number, query @ key.transpose(1, 2) / size**0.5 + hidden_from)
         outputs = edit(number, weights @ value)
         rows = rows + outputs.transpose(0, 1).reshape(length, -1) @ a.o_proj.weight.T
         x = _norm(rows, layer.post_attention_layernorm)

@@ -60,7 +60,6 @@ def test_every_category_is_found_by_the_chair_scorer():
     """A name that the scorer misses would hide hallucinations."""
     for name in scenes.NAMES:
         assert chair.objects(f"There is {scenes.with_article(name)}.") == [name]
-        assert chair.objects(f"There are two {scenes.plural(name)}.") == [name]
 
 
 def test_a_truthful_caption_has_no_hallucination_and_full_recall():

@@ -14,7 +14,7 @@ BIN = Path(sys.executable).parent
 HEADLINE = {
     "hallu_demo_chair": ("chair_s", "chair_i", "recall", "mean_length"),
     "hallu_demo_pope": ("accuracy", "f1", "yes_ratio"),
-    "hallu_demo_mme": ("existence", "count", "position"),
+    "hallu_demo_mme": ("existence",),
 }
 
 

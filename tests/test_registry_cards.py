@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,8 @@ import pytest
 import yaml
 
 import registry
-from registry import cards, family, layers
-from registry.errors import CardError
+from registry import cards, family, layers, lazy, params
+from registry.errors import BadArgument, CardError
 
 MINIMAL: dict[str, Any] = {
     "title": "T",
@@ -146,6 +148,93 @@ def test_vhr_has_the_paper_s_settings() -> None:
     assert layers.resolve(str(instructblip["layers"]), 32) == tuple(range(14, 32))
     ablation = {row.setting: row.numbers for row in card.published if "ablation" in row.source}
     assert ablation["CHAIR alpha=3"] == {"chair_s": 27.0, "chair_i": 8.7}
+
+
+@pytest.mark.parametrize(
+    ("name", "fidelity", "identity"),
+    [
+        ("eah", "paper", {"beta": math.inf}),
+        ("iava", "reconstructed", {"alpha": 0.0}),
+        ("dleaf", "reconstructed", {"gamma": 0.0}),
+        ("sevi", "paper", {"omega": 0.0, "cicd": False}),
+        ("cicd", "paper", {"alpha_max": 0.0}),
+    ],
+)
+def test_cards_name_fidelity_and_identity(name: str, fidelity: str, identity: dict[str, object]) -> None:
+    card = cards.load(name)
+    assert (card.fidelity, card.identity) == (fidelity, identity)
+
+
+@pytest.mark.parametrize(
+    ("name", "resolved"),
+    [
+        ("eah", (1,)),
+        ("iava", tuple(range(32))),
+        ("dleaf", tuple(range(2, 32))),
+        ("sevi", tuple(range(8, 32))),
+        ("cicd", ()),
+    ],
+)
+def test_layers_hold_for_every_family(name: str, resolved: tuple[int, ...]) -> None:
+    card = cards.load(name)
+    for family_name in (None, "llava", "llava_next", "instructblip", "another"):
+        assert layers.resolve(card.settings(family_name)["layers"], 32) == resolved
+
+
+@pytest.mark.parametrize("name", cards.names())
+def test_parameters_are_the_fields_of_the_method_with_their_defaults(name: str) -> None:
+    card = cards.load(name)
+    fields = {field.name: field.default for field in dataclasses.fields(lazy.resolve(name))}
+    described = {parameter.name: parameter.default for parameter in card.parameters}
+    assert described.keys() == fields.keys()
+    if fields["layers"] == layers.AUTO:
+        # auto stands for the card's own rule, which a card has to spell out.
+        assert described.pop("layers") != fields.pop("layers")
+    typed = {key: (type(value), value) for key, value in described.items()}
+    assert typed == {key: (type(fields[key]), fields[key]) for key in described}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("eah", {"beta": "auto"}, {"beta": "auto"}),
+        ("eah", {"beta": "inf"}, {"beta": math.inf}),
+        ("iava", {"i": "auto"}, {"i": "auto"}),
+        ("iava", {"i": 100}, {"i": 100.0}),
+        ("iava", {"lam": "inf"}, {"lam": math.inf}),
+        ("iava", {"lam": -0.1}, {"lam": -0.1}),
+        ("sevi", {"omega": -1.0, "start_layer": -1.0}, {"omega": -1.0, "start_layer": -1}),
+        ("cicd", {"layers": "none"}, {"layers": ""}),
+    ],
+)
+def test_cards_accept(name: str, values: dict[str, object], expected: dict[str, object]) -> None:
+    assert params.coerce(lazy.resolve(name), values, card=cards.load(name), method=name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "allowed"),
+    [
+        ("eah", {"beta": 0}, "auto or a number > 0, inf included (default 0.002)"),
+        ("eah", {"beta": "best"}, "auto or a number > 0, inf included (default 0.002)"),
+        ("iava", {"i": 0}, "auto or a number > 0 (default 0.1736)"),
+        ("iava", {"i": "all"}, "auto or a number > 0 (default 0.1736)"),
+        ("iava", {"lam": "-inf"}, "a number, inf included (default 0)"),
+        ("iava", {"alpha": -1.0}, "a number >= 0 (default 1)"),
+        ("iava", {"beta": 0}, "a number > 0 and <= 1 (default 0.1)"),
+        ("dleaf", {"gamma": 1.5}, "a number from 0 to 1 (default 0.9)"),
+        ("dleaf", {"k": -1.0}, "a number >= 0 (default 1)"),
+        ("dleaf", {"bottom": -1.0}, "a whole number >= 0 (default 0)"),
+        ("sevi", {"kappa": 1}, "a number > 0 and < 1 (default 0.2)"),
+        ("sevi", {"omega": -0.5}, "-1 or a number >= 0 (default -1)"),
+        ("sevi", {"start_layer": -2.0}, "-1 or a whole number >= 0 (default -1)"),
+        ("cicd", {"alpha_max": -1.0}, "a number >= 0 (default 3)"),
+        ("cicd", {"layers": 5}, "empty, for the method edits no layer (default empty)"),
+    ],
+)
+def test_cards_refuse(name: str, values: dict[str, object], allowed: str) -> None:
+    with pytest.raises(BadArgument) as caught:
+        params.coerce(lazy.resolve(name), values, card=cards.load(name), method=name)
+    assert str(caught.value).endswith(f"; allowed: {allowed}")
 
 
 def test_facade_gives_copies_with_built_in_methods_first() -> None:

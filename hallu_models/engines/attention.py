@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,8 +20,52 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterf
 PREFIX = "hallu_"
 
 AttentionResult = tuple[Tensor, "Tensor | None"]
-Edit = Callable[[Tensor], Tensor]
-"""Edits head outputs (B, Lq, H, d)."""
+
+
+@dataclass(frozen=True)
+class AttentionCall:
+    """One layer's attention in one forward pass, not computed yet.
+
+    query (B, H, Lq, d); key and value (B, Hkv, Lk, d), not repeated for grouped heads; mask as the backend takes it.
+    """
+
+    function: Callable[..., AttentionResult]
+    module: Any
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: Any
+    options: dict[str, Any]
+
+    def outputs(self) -> Tensor:
+        """Head outputs (B, Lq, H, d) by the model's own backend."""
+        return self.function(self.module, self.query, self.key, self.value, self.mask, **self.options)[0]
+
+    def rows(self, start: int, stop: int) -> AttentionCall:
+        """The same call for some rows of the batch."""
+        mask = self.mask
+        if isinstance(mask, Tensor) and mask.shape[0] == self.query.shape[0]:
+            mask = mask[start:stop]
+        query, key, value = (states[start:stop] for states in (self.query, self.key, self.value))
+        return AttentionCall(self.function, self.module, query, key, value, mask, self.options)
+
+    @property
+    def group(self) -> int:
+        """Query heads that share one key and value head."""
+        return self.query.shape[1] // self.key.shape[1]
+
+    @property
+    def scaling(self) -> float:
+        scaling = self.options.get("scaling")
+        return self.query.shape[-1] ** -0.5 if scaling is None else scaling
+
+    @property
+    def softcap(self) -> float | None:
+        return self.options.get("softcap")
+
+
+Edit = Callable[[AttentionCall], Tensor]
+"""Makes the head outputs (B, Lq, H, d) of one layer in place of the backend."""
 
 _EDITS: WeakKeyDictionary[nn.Module, Edit] = WeakKeyDictionary()
 
@@ -48,14 +93,15 @@ def _in_front_of(base: str) -> Callable[..., AttentionResult]:
     flash = "flash" in base
 
     def attention(
-        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any
     ) -> AttentionResult:
         function = _eager(module) if base == "eager" else ALL_ATTENTION_FUNCTIONS[base]
         # Flash attention finds its kernels by the name in the module's configuration.
         target = _as_configured(module, base) if flash else module
-        outputs, weights = function(target, query, key, value, mask, **kwargs)
         edit = _EDITS.get(module)
-        return (outputs if edit is None else edit(outputs)), weights
+        if edit is None:
+            return function(target, query, key, value, mask, **options)
+        return edit(AttentionCall(function, target, query, key, value, mask, options)), None
 
     return attention
 

@@ -8,13 +8,21 @@ instance serves any number of models, generations and threads.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from torch import Tensor
 
-from hallu_models.layout import Layout
+from hallu_models.layout import Columns, Layout
 from registry import cards, layers, params
+
+if TYPE_CHECKING:
+    from hallu_models.engines.branches import Negative
+    from hallu_models.engines.maps import Maps
+    from hallu_models.engines.passes import Passes
+    from hallu_models.generation import Conversation
+    from hallu_models.observations import Observation
 
 Self = TypeVar("Self", bound="Intervention")
 
@@ -23,16 +31,47 @@ Self = TypeVar("Self", bound="Intervention")
 class LayerStep:
     """What a hook sees: one layer in one forward pass of one generation.
 
-    ``state`` belongs to this intervention, layer and generation: what the prefill stores, decode steps find.
-    ``text_only`` holds this layer's head outputs (B, H, d) at the last prompt position in the pass without image
-    columns; it is there in the prefill if the intervention asks for that pass and some row has an image.
+    ``columns`` has the masks over the Lk key columns. ``state`` belongs to this intervention, layer and generation:
+    what the prefill stores, decode steps find. ``generation`` belongs to this intervention and generation, and holds
+    what :meth:`Intervention.read` stored. ``shared`` belongs to this intervention and forward pass: what one layer
+    stores, later layers find. ``record`` keeps a value for the observations; None when nobody asked for them.
     """
 
     layer: int
     prefill: bool
     layout: Layout
+    columns: Columns
     state: dict[str, Any]
-    text_only: Tensor | None = None
+    generation: dict[str, Any]
+    shared: dict[str, Any]
+    record: Callable[[str, Tensor], None] | None = None
+
+
+@dataclass
+class Prompt:
+    """A prompt about to be read: what a method may look at, and run passes on, before the first forward.
+
+    ``embeddings`` (B, L, D) hold the image features at ``layout.image``; ``layers`` are the method's. ``state``
+    belongs to this intervention and generation. ``run`` offers passes over the prompt and others like it.
+    """
+
+    embeddings: Tensor
+    layout: Layout
+    layers: tuple[int, ...]
+    depth: int
+    state: dict[str, Any]
+    run: Passes
+    record: Callable[[str, Tensor], None] | None = None
+
+
+@dataclass
+class ContrastStep:
+    """One position at which two branches are contrasted. ``step`` counts generated tokens, from 0."""
+
+    step: int
+    layout: Layout
+    state: dict[str, Any]
+    record: Callable[[str, Tensor], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,9 +82,8 @@ class Intervention:
     """
 
     name: ClassVar[str] = ""
-    text_only_pass: ClassVar[bool] = False
-    """Ask for one short prefill of the same prompt without its image columns, run before the main prefill."""
-
+    other_image: ClassVar[bool] = False
+    """Whether the method needs another image for each image of the prompt."""
     layers: layers.LayerSpec = layers.AUTO
 
     def __post_init__(self) -> None:
@@ -77,13 +115,50 @@ class Intervention:
         """Every parameter and its value, for logs and result files."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
-    def edits_head_outputs(self) -> bool:
-        return type(self).head_outputs is not Intervention.head_outputs
+    def overrides(self, hook: str) -> bool:
+        return getattr(type(self), hook) is not getattr(Intervention, hook)
 
-    def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
-        """Edit the head outputs (B, Lq, H, d) of one layer before the output projection."""
+    def replaces_last_row(self) -> bool:
+        """Two such methods in one layer would undo each other."""
+        return any(self.overrides(hook) for hook in ("row_scores", "row_attention", "maps"))
+
+    def contrasts(self) -> bool:
+        """Whether a negative branch is run; at most one method of a composition may."""
+        return self.overrides("contrast")
+
+    # Hooks, in the order in which a layer runs them.
+
+    def read(self, prompt: Prompt) -> None:
+        """Look at the prompt before the first forward, and keep what is needed in ``prompt.state``."""
+
+    def rewrite(self, messages: Conversation) -> Conversation:
+        """Another wording of a conversation, for methods that read a second prompt."""
+        return messages
+
+    def maps(self, maps: Maps, outputs: Tensor, at: LayerStep) -> Tensor:
+        """Make head outputs (B, Lq, H, d) from edited attention maps, in the prefill."""
         return outputs
 
-    def observations(self, states: dict[int, dict[str, Any]]) -> dict[str, Any]:
-        """What this method saw and did, from its layers' states, as name to :class:`Observation`."""
+    def row_scores(self, scores: Tensor, at: LayerStep) -> Tensor:
+        """Edit the pre-softmax scores (B, H, Lk) of the last row, in float32."""
+        return scores
+
+    def row_attention(self, attention: Tensor, at: LayerStep) -> Tensor:
+        """Edit the attention (B, H, Lk) of the last row, in float32."""
+        return attention
+
+    def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
+        """Edit the head outputs (B, Lq, H, d) before the output projection."""
+        return outputs
+
+    def negative(self, prompt: Prompt) -> Negative:
+        """What the negative rows see; called after :meth:`read`, for methods that override :meth:`contrast`."""
+        raise NotImplementedError(f"{self.name} contrasts two branches but has no negative one")
+
+    def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
+        """Next-token logits (B, V) from those of the main and the negative branch, in float32."""
+        return logits
+
+    def observations(self, states: dict[int, dict[str, Any]]) -> dict[str, Observation]:
+        """What this method saw and did beyond what it recorded, from its layers' states."""
         return {}

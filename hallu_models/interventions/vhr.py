@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hallu_models.interventions.base import Intervention, LayerStep
+from hallu_models.interventions.base import Intervention, LayerStep, Prompt
 from hallu_models.observations import Observation, per_layer
 
 
@@ -26,22 +26,22 @@ class VHR(Intervention):
     """
 
     name: ClassVar[str] = "vhr"
-    text_only_pass: ClassVar[bool] = True
 
     alpha: float = 2.0
     variant: Literal["paper", "official"] = "paper"
 
+    def read(self, prompt: Prompt) -> None:
+        prompt.state["without"] = prompt.run.head_outputs_without_image(prompt.layout, prompt.layers)
+
     def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
-        if at.prefill:
-            at.state.clear()
-            if at.text_only is not None:
-                self._choose(outputs, at.text_only, at)
+        if at.prefill and at.layout.any_image:
+            self._choose(outputs, at.generation["without"][at.layer], at)
         # Later steps read keys and values made with this choice, so it holds for the whole generation.
         scale = at.state.get("scale")
         return outputs if scale is None else outputs * scale
 
-    def _choose(self, outputs: Tensor, text_only: Tensor, at: LayerStep) -> None:
-        divergence = self.head_divergence(at.layout.last_row(outputs).float(), text_only.float())
+    def _choose(self, outputs: Tensor, without: Tensor, at: LayerStep) -> None:
+        divergence = self.head_divergence(at.layout.last_row(outputs).float(), without.float())
         # Strictly above the lower median: half of the heads when all divergences differ.
         selected = divergence > divergence.median(dim=-1, keepdim=True).values
         selected &= at.layout.has_image[:, None]

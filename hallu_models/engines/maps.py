@@ -1,0 +1,74 @@
+"""Whole attention maps of one layer, one head and a block of query rows at a time, never heads x rows x columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from hallu_models.engines.attention import AttentionCall
+from hallu_models.engines.rows import HIDDEN
+from hallu_models.layout import Layout
+
+BLOCK = 256
+"""Query rows at a time: 3 MB a row of the batch for 3,000 columns in float32."""
+
+
+class Maps:
+    """The attention maps of one layer in the prefill."""
+
+    def __init__(self, call: AttentionCall, layout: Layout) -> None:
+        self._call, self._layout = call, layout
+        self.heads: int = call.query.shape[1]
+        self.length: int = call.query.shape[2]
+        self.columns: int = call.key.shape[2]
+        self._index = torch.arange(self.columns, device=call.query.device)
+
+    def _blocks(self) -> Iterator[slice]:
+        for start in range(0, self.length, BLOCK):
+            yield slice(start, min(start + BLOCK, self.length))
+
+    def attention(self, head: Tensor, rows: slice) -> Tensor:
+        """Attention (B, rows, Lk) of one head a batch row, ``head`` (B,), in float32."""
+        call = self._call
+        batch = torch.arange(len(head), device=head.device)
+        query = call.query[batch, head, rows].float()
+        scores = query @ call.key[batch, head // call.group].float().transpose(1, 2) * call.scaling
+        if call.softcap is not None:
+            scores = call.softcap * torch.tanh(scores / call.softcap)
+        return scores.masked_fill(~self._visible(head, rows), HIDDEN).softmax(dim=-1)
+
+    def _visible(self, head: Tensor, rows: slice) -> Tensor:
+        mask = self._call.mask
+        if isinstance(mask, Tensor) and mask.ndim == 4:
+            part = mask[:, 0] if mask.shape[1] == 1 else mask[torch.arange(len(head), device=head.device), head]
+            part = part[:, rows]
+            return part if part.dtype == torch.bool else part > HIDDEN
+        causal = self._index[None, :] <= self._index[rows, None]
+        visible = causal & self._layout.columns(self.columns).visible[:, None]
+        window = self._call.options.get("sliding_window")
+        return visible if window is None else visible & (self._index[rows, None] - self._index[None, :] < window)
+
+    def column_means(self, head: int) -> Tensor:
+        """Mean attention (B, Lk) that each column gets from the later, non-padding rows; zero where there are none."""
+        chosen = torch.full((self._layout.rows,), head, device=self._index.device)
+        total = torch.zeros(self._layout.rows, self.columns, device=self._index.device)
+        for rows in self._blocks():
+            later = self._index[rows, None] > self._index[None, :]
+            counted = later & ~self._layout.padding[:, rows, None]
+            total += (self.attention(chosen, rows) * counted).sum(dim=1)
+        real = (~self._layout.padding).int()
+        after = real.flip(1).cumsum(1).flip(1) - real
+        number = torch.nn.functional.pad(after, (0, self.columns - self.length))
+        return total / number.clamp(min=1)
+
+    def outputs(self, head: Tensor) -> Tensor:
+        """Head outputs (B, Lq, H, d) when all heads of a batch row take the map of ``head`` (B,)."""
+        value = self._call.value
+        blocks = []
+        for rows in self._blocks():
+            attention = self.attention(head, rows).to(value.dtype)
+            blocks.append(attention[:, None] @ value)
+        grouped = torch.cat(blocks, dim=2)  # (B, Hkv, Lq, d): heads that share values share outputs.
+        return grouped.repeat_interleave(self._call.group, dim=1).transpose(1, 2)

@@ -1,0 +1,54 @@
+"""The last query row of a layer: scores, attention and output of one position, in O(Lk) work and memory.
+
+In a decode step this row is everything, so the backend is not called at all.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hallu_models.engines.attention import AttentionCall
+from hallu_models.layout import Layout
+
+HIDDEN = -1e9
+"""Score of a column that the row may not see: finite, so that means and mixtures of scores stay numbers."""
+
+
+def scores(call: AttentionCall, layout: Layout) -> Tensor:
+    """Pre-softmax scores (B, H, Lk) of each row's last position in float32, hidden columns at :data:`HIDDEN`."""
+    batch, heads, _, size = call.query.shape
+    last = layout.last_row(call.query.transpose(1, 2)).view(batch, -1, call.group, size)
+    raw = (last.float() @ call.key.float().transpose(2, 3)).view(batch, heads, -1) * call.scaling
+    if call.softcap is not None:
+        raw = call.softcap * torch.tanh(raw / call.softcap)
+    visible = _visible(call, layout)
+    return raw if visible is None else raw.masked_fill(~visible, HIDDEN)
+
+
+def _visible(call: AttentionCall, layout: Layout) -> Tensor | None:
+    """(B or 1, H or 1, Lk) columns that the last position sees; None for all. Windows come from the backend's mask."""
+    mask = call.mask
+    if isinstance(mask, Tensor) and mask.ndim == 4:
+        row = layout.last_row(mask.transpose(1, 2).expand(layout.rows, -1, -1, -1))
+        return row if row.dtype == torch.bool else row > HIDDEN
+    if call.query.shape[2] == 1 and not layout.any_padding and call.options.get("sliding_window") is None:
+        return None
+    visible = layout.columns(call.key.shape[2]).visible[:, None]
+    window = call.options.get("sliding_window")
+    if window is not None:
+        visible = visible & (visible.flip(2).cumsum(2).flip(2) <= window)
+    return visible
+
+
+def output(call: AttentionCall, attention: Tensor) -> Tensor:
+    """Head outputs (B, H, d) of attention (B, H, Lk) over the call's values."""
+    batch, heads, length = attention.shape
+    grouped = attention.to(call.value.dtype).view(batch, -1, call.group, length)
+    return (grouped @ call.value).view(batch, heads, -1)
+
+
+def replaced(outputs: Tensor, row: Tensor, layout: Layout) -> Tensor:
+    """Head outputs (B, Lq, H, d) with each row's last position replaced by (B, H, d)."""
+    index = layout.last_index(outputs.shape[1])
+    return outputs.index_put((torch.arange(len(index), device=index.device), index), row)

@@ -1,0 +1,62 @@
+"""CICD: cross-image contrastive decoding (arXiv 2505.10634).
+
+What another image would have made the model say as well is language prior. The closer both predictions, the stronger
+they are contrasted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hallu_models.engines.branches import Negative, plausible
+from hallu_models.interventions.base import ContrastStep, Intervention, Prompt
+from registry import layers
+
+
+@dataclass(frozen=True)
+class CICD(Intervention):
+    """Contrast with the prediction for another image.
+
+    alpha_max: largest contrast strength; the strength is 1 - log10 of the Jensen-Shannon divergence of both
+        predictions. 0 is the plain model. beta: plausibility, 0.1 for captions, 0.25 for yes/no questions.
+    """
+
+    name: ClassVar[str] = "cicd"
+    other_image: ClassVar[bool] = True
+
+    layers: layers.LayerSpec = ""
+    alpha_max: float = 3.0
+    beta: float = 0.1
+
+    def negative(self, prompt: Prompt) -> Negative:
+        embeddings = prompt.run.other_images(self.name, prompt.layout)
+        return Negative(embeddings, ~prompt.layout.padding, prompt.layout.has_image)
+
+    def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
+        return contrast_other_image(logits, negative, self.alpha_max, self.beta, at)
+
+
+def contrast_other_image(logits: Tensor, negative: Tensor, alpha_max: float, beta: float, at: ContrastStep) -> Tensor:
+    """(1 + alpha) l - alpha l' with a strength per row, where the predictions differ at all; plausible tokens only."""
+    if alpha_max == 0:
+        return logits
+    divergence = jensen_shannon(logits, negative)
+    alpha = (1 - divergence.log10()).clamp(max=alpha_max).where(divergence > 1e-4, 0.0)
+    if at.record:
+        at.record("jsd", divergence)
+        at.record("alpha", alpha)
+    alpha = alpha[:, None]
+    return plausible((1 + alpha) * logits - alpha * negative, logits, beta)
+
+
+def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
+    """Jensen-Shannon divergence (B,) in nats of the distributions with these logits (B, V), at most 1."""
+    p, q = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
+    m = torch.logaddexp(p, q) - math.log(2)
+    parts = [torch.nn.functional.kl_div(m, x, log_target=True, reduction="none").sum(dim=-1) for x in (p, q)]
+    return (sum(parts) / 2).clamp(min=0, max=1)

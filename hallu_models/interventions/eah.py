@@ -1,0 +1,43 @@
+"""EAH: Enhancing Attention Heads ("Seeing Clearly by Layer Two", arXiv 2411.09968; EVAS, EMNLP 2025).
+
+In a shallow layer some heads gather much attention on many image columns: vision sinks. The map of the head with the
+most of them is handed to every head of that layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hallu_models.engines.maps import Maps
+from hallu_models.interventions.base import Intervention, LayerStep
+
+
+@dataclass(frozen=True)
+class EAH(Intervention):
+    """Copy the attention map with the most vision sinks to all heads, in the prefill.
+
+    beta: a column is a sink if later rows give it more than this on average; infinity is the plain model; "auto" is one
+        over the number of prompt tokens (ours: a uniform causal row puts about that on each column).
+    """
+
+    name: ClassVar[str] = "eah"
+
+    beta: float | Literal["auto"] = 0.002
+
+    def maps(self, maps: Maps, outputs: Tensor, at: LayerStep) -> Tensor:
+        sinks = torch.stack([self._sinks(maps.column_means(head), at) for head in range(maps.heads)], dim=1)
+        most, head = sinks.max(dim=1)
+        if at.record:
+            at.record("density", sinks / at.columns.image.sum(dim=1, keepdim=True).clamp(min=1))
+            at.record("chosen_head", torch.where(most > 0, head, -1))
+        # Decode steps stay as they are: later layers' cached keys and values carry the effect.
+        return torch.where((most > 0)[:, None, None, None], maps.outputs(head), outputs)
+
+    def _sinks(self, means: Tensor, at: LayerStep) -> Tensor:
+        """Number of image columns (B,) whose mean attention (B, L) exceeds beta."""
+        beta = 1 / at.columns.visible.sum(dim=1, keepdim=True) if self.beta == "auto" else self.beta
+        return ((means > beta) & at.columns.image).sum(dim=1)

@@ -1,0 +1,243 @@
+"""What every method must keep, for all methods in the registry."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+from conftest import IMAGE, IMAGE_TOKENS, MIXED, prompts, take, tiny_llava
+from test_session import state_of
+
+import hallu_models
+import registry
+from hallu_models import methods
+from hallu_models.session import Session
+
+STEPS = 8
+METHODS = sorted(registry.methods())
+STRONG = {
+    "eah": {"beta": 0.02},
+    "dleaf": {"gamma": 1.0, "layers": "1-5", "k": 0.0},
+    "sevi": {"omega": 2.0, "layers": "1-5"},
+    "iava": {"i": 8, "lam": -0.5},
+    "vhr": {"layers": "1+3-5"},
+}
+"""Settings under which a method acts visibly on a six-layer model with 16 image tokens."""
+
+DECODING = {
+    "greedy": {"do_sample": False},
+    "beams": {"do_sample": False, "num_beams": 2},
+    "sampling": {"do_sample": True, "temperature": 0.9, "top_k": 0},
+}
+
+
+@functools.cache
+def loaded(kv_heads, attention="sdpa"):
+    return tiny_llava(kv_heads, attention=attention)
+
+
+def general_prompt(batch):
+    """What a rewritten conversation's ids look like: the same images, other text behind them, other padding."""
+    rows = []
+    for row in batch["input_ids"]:
+        images = int((row == IMAGE).sum())
+        rows.append([1, 7, *[IMAGE] * images, 20, 21, 22])
+    width = max(map(len, rows))
+    ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
+    return ids, (ids != 0).long()
+
+
+def session(model, method, batch, parameters, **options):
+    """A session with all the inputs that any method may ask for."""
+    host = hallu_models.host.inspect(model) if not isinstance(model, hallu_models.Host) else model
+    built = methods.build(method, host.family, host.depth, parameters)
+    pixels = batch.get("pixel_values")
+    other = None if pixels is None else -pixels.flip(2)
+    rewritten = {item.name: general_prompt(batch) for item in built if item.overrides("rewrite")}
+    return Session(host, built, other_images=other, rewritten=rewritten, observe=True, **options)
+
+
+def generate(model, method, batch, parameters, seed=3, branch="paired", **options):
+    torch.manual_seed(seed)
+    with torch.no_grad(), session(model, method, batch, parameters, branch=branch).attached():
+        return model.generate(**batch, max_new_tokens=STEPS, **options)[:, batch["input_ids"].shape[1] :]
+
+
+def plain(model, batch, seed=3, **options):
+    torch.manual_seed(seed)
+    return model.generate(**batch, max_new_tokens=STEPS, **options)[:, batch["input_ids"].shape[1] :]
+
+
+def identity(name):
+    """The card's settings that make the method the plain model."""
+    return dict(registry.methods()[name].identity)
+
+
+@pytest.mark.parametrize("decoding", DECODING)
+@pytest.mark.parametrize("kv_heads", [4, 2])
+@pytest.mark.parametrize("name", METHODS)
+def test_identity_settings_are_the_plain_model(name, kv_heads, decoding):
+    batch = prompts(MIXED, [True, True, False, True])
+    model = loaded(kv_heads)
+    expected = plain(model, batch, **DECODING[decoding])
+    assert generate(model, name, batch, identity(name), **DECODING[decoding]).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_it_acts(name):
+    batch = prompts(MIXED)
+    model = loaded(4)
+    changed = generate(model, name, batch, STRONG.get(name, {}), do_sample=False)
+    assert changed.tolist() != plain(model, batch, do_sample=False).tolist()
+
+
+@pytest.mark.parametrize("decoding", DECODING)
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", METHODS)
+def test_it_runs_everywhere_and_leaves_nothing_behind(name, attention, size, decoding):
+    model = loaded(2, attention)
+    batch = prompts(MIXED[:size])
+    plain(model, batch)
+    before = state_of(model)
+    answers = generate(model, name, batch, STRONG.get(name, {}), **DECODING[decoding])
+    assert answers.shape == (size, STEPS)
+    assert state_of(model) == before
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_rows_do_not_depend_on_their_batch(name):
+    """Among eight rows, two have no image."""
+    images = [True, False, True, True, True, True, True, False]
+    batch = prompts(MIXED * 2, images)
+    model = loaded(2)
+    together = generate(model, name, batch, STRONG.get(name, {}), do_sample=False)
+    for row in range(8):
+        single = take(batch, row)
+        if images[row]:
+            alone = generate(model, name, single, STRONG.get(name, {}), do_sample=False)
+        else:
+            alone = plain(model, single, do_sample=False)
+        assert alone[0].tolist() == together[row].tolist(), f"row {row}"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_backends_agree(name):
+    batch = prompts(MIXED)
+    answers = [
+        generate(loaded(2, attention), name, batch, STRONG.get(name, {}), do_sample=False).tolist()
+        for attention in ("sdpa", "eager")
+    ]
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_beams": 3}, {"do_sample": True, "num_return_sequences": 2}], ids=["beams", "sequences"]
+)
+@pytest.mark.parametrize("name", METHODS)
+def test_outputs_have_the_callers_batch_size(name, options):
+    batch = prompts(MIXED, [True, False, True, True])
+    model = loaded(4)
+    with torch.no_grad(), session(model, name, batch, STRONG.get(name, {})).attached():
+        output = model.generate(
+            **batch,
+            max_new_tokens=STEPS,
+            output_scores=True,
+            output_logits=True,
+            return_dict_in_generate=True,
+            **options,
+        )
+    rows = 4 * options.get("num_return_sequences", 1)
+    assert output.sequences.shape[0] == rows
+    assert output.scores[0].shape[0] == output.logits[0].shape[0] == max(rows, 4 * options.get("num_beams", 1))
+
+
+CONTRASTING = [name for name in METHODS if methods.build(name, "llava", 6, {})[0].contrasts()]
+
+
+@pytest.mark.parametrize(
+    "decoding", [{"do_sample": False}, {"num_beams": 3}, {"do_sample": True}], ids=["greedy", "beams", "sampling"]
+)
+@pytest.mark.parametrize("name", CONTRASTING)
+def test_paired_rows_and_the_sequential_branch_agree(name, decoding):
+    batch = prompts(MIXED, [True, True, False, True])
+    model = loaded(2)
+    paired, sequential = (
+        generate(model, name, batch, STRONG.get(name, {}), branch=branch, **decoding)
+        for branch in ("paired", "sequential")
+    )
+    assert paired.tolist() == sequential.tolist()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_clean_after_an_exception_in_the_middle_of_generate(name):
+    model = loaded(4)
+    batch = prompts(MIXED)
+    expected = plain(model, batch)
+    before = state_of(model)
+
+    def fail(ids, scores):
+        if ids.shape[1] > batch["input_ids"].shape[1] + 2:
+            raise ZeroDivisionError
+        return scores
+
+    with pytest.raises(ZeroDivisionError), session(model, name, batch, STRONG.get(name, {})).attached():
+        model.generate(**batch, max_new_tokens=STEPS, logits_processor=[fail])
+    assert state_of(model) == before
+    assert plain(model, batch).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_dataclass_and_the_card_agree(name):
+    """The card is what users read, the dataclass is what runs."""
+    card, cls = registry.methods()[name], type(methods.build(name, "llava", 32, {})[0])
+    fields = {parameter.name: parameter.default for parameter in card.parameters}
+    assert fields == cls().parameters()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_observations_have_named_axes(name):
+    batch = prompts(MIXED)
+    model = loaded(4)
+    with torch.no_grad(), session(model, name, batch, STRONG.get(name, {})).attached() as attached:
+        model.generate(**batch, max_new_tokens=3)
+    found = attached.observations
+    assert found
+    for key, seen in found.items():
+        assert seen.values.ndim == len(seen.axes), key
+        assert seen.axes[0] == "row" and seen.values.shape[0] == 4
+
+
+def test_a_prompt_is_counted_in_image_tokens():
+    assert int((prompts(MIXED)["input_ids"] == IMAGE).sum()) == 4 * IMAGE_TOKENS
+
+
+@pytest.mark.parametrize(("first", "second"), [("eah", "sevi"), ("sevi", "dleaf")])
+def test_methods_that_replace_the_same_row_are_refused(first, second):
+    model = loaded(4)
+    with pytest.raises(ValueError, match=f"{first}.{second}: both replace the last row of layer 1"):
+        session(
+            model,
+            f"{first}+{second}",
+            prompts(MIXED),
+            {f"{first}.layers": "1", f"{second}.layers": "1-5", "sevi.cicd": False},
+        )
+
+
+def test_two_negative_branches_are_refused():
+    with pytest.raises(ValueError, match=r"iava\+cicd: each runs a negative branch"):
+        session(loaded(4), "iava+cicd", prompts(MIXED), {})
+
+
+@pytest.mark.parametrize("method", ["vhr+cicd", "eah+vhr", "vhr+iava", "eah+cicd"])
+def test_compositions_keep_rows_apart(method):
+    batch = prompts(MIXED)
+    model = loaded(2)
+    parameters = {f"{name}.{key}": value for name in method.split("+") for key, value in STRONG.get(name, {}).items()}
+    together = generate(model, method, batch, parameters, do_sample=False)
+    alone = generate(model, method, take(batch, 2), parameters, do_sample=False)
+    assert together[2].tolist() == alone[0].tolist()
+    for name in method.split("+"):
+        single = generate(model, name, batch, STRONG.get(name, {}), do_sample=False)
+        assert together.tolist() != single.tolist()

@@ -1,0 +1,322 @@
+"""EAH, D-LEAF, SEVI, CICD and IAVA against references written from their equations, one row and one head at a time."""
+
+from __future__ import annotations
+
+import math
+
+import dense
+import pytest
+import torch
+from conftest import IMAGE, MIXED, prompts, take
+from test_contract import general_prompt, session
+
+from hallu_models.interventions.dleaf import DLEAF
+from hallu_models.interventions.iava import IAVA
+
+STEPS = 10
+
+
+class Row:
+    """One row of a batch and what the model under test generated for it."""
+
+    def __init__(self, model, batch, output, row):
+        single = take(batch, row)
+        self.model, self.ids = model, single["input_ids"][0]
+        self.prompt = len(self.ids)
+        self.all_ids = torch.cat([self.ids, output.sequences[row, batch["input_ids"].shape[1] :]])
+        self.pixels = single["pixel_values"]
+        self.image = torch.nn.functional.pad(self.ids == IMAGE, (0, STEPS))
+        self.last_image = int(self.image.nonzero().max())
+        self.logits = [logits[row] for logits in output.logits]
+
+    def rows(self, pixels=None):
+        return dense.embeddings(self.model, self.all_ids, self.pixels if pixels is None else pixels)
+
+    def agrees(self, logits, within=1e-5):
+        """Prefill and every later step."""
+        for step in range(STEPS):
+            torch.testing.assert_close(self.logits[step], logits[self.prompt - 1 + step], atol=within, rtol=within)
+
+
+def run(model, method, **parameters):
+    batch = prompts(MIXED)
+    with torch.no_grad(), session(model, method, batch, parameters).attached():
+        output = model.generate(
+            **batch, max_new_tokens=STEPS, do_sample=False, return_dict_in_generate=True, output_logits=True
+        )
+    return batch, [Row(model, batch, output, row) for row in range(len(MIXED))]
+
+
+@pytest.mark.parametrize("beta", [0.02, 0.03, "auto"])
+def test_eah(model, beta):
+    _, rows = run(model, "eah", beta=beta, layers="1")
+    for row in rows:
+        threshold = 1 / row.prompt if beta == "auto" else beta
+        found = []
+
+        def attend(layer, scores, row=row, threshold=threshold, found=found):
+            weights = scores.softmax(dim=-1)
+            if layer != 1:
+                return weights
+            length = row.prompt
+            sinks = []
+            for head in weights[:, :length, :length]:
+                means = [float(head[c + 1 :, c].mean()) for c in range(length) if row.image[c]]
+                sinks.append(sum(mean > threshold for mean in means))
+            best = sinks.index(max(sinks))
+            found.append(max(sinks))
+            if max(sinks) > 0:
+                weights[:, :length] = weights[best, :length].clone()
+            return weights
+
+        # One map for every head adds its rounding up over the heads: 1.2e-5 was seen.
+        with torch.no_grad():
+            row.agrees(dense.forward(model, row.rows(), attend=attend), within=2e-5)
+        assert found[0] > 0
+
+
+def test_eah_without_a_sink_changes_nothing(plain_heads):
+    batch = prompts(MIXED)
+    with torch.no_grad():
+        plain = plain_heads(**batch).logits
+        with session(plain_heads, "eah", batch, {"beta": 0.99, "layers": "1"}).attached() as attached:
+            assert torch.equal(plain_heads(**batch).logits, plain)
+    assert (attached.observations["chosen_head"].values == -1).all()
+
+
+def test_eah_leaves_decode_steps_alone(plain_heads):
+    """In a layer that no earlier edit reaches, only the prompt's rows change."""
+    batch = prompts(MIXED)
+    with torch.no_grad(), session(plain_heads, "eah", batch, {"beta": 0.02, "layers": "5"}).attached():
+        cache = plain_heads(**batch).past_key_values
+        extended = {"attention_mask": torch.nn.functional.pad(batch["attention_mask"], (0, 1), value=1)}
+        token = torch.full((4, 1), 9)
+        positions = extended["attention_mask"].cumsum(1)[:, -1:] - 1
+        edited = plain_heads(input_ids=token, past_key_values=cache, position_ids=positions, **extended).logits
+        cache.crop(-1)
+    with torch.no_grad():
+        plain = plain_heads(input_ids=token, past_key_values=cache, position_ids=positions, **extended).logits
+    torch.testing.assert_close(edited, plain)
+
+
+def dleaf_attention(row, gamma, threshold, entropy, k, layers):
+    state = {}
+
+    def attend(layer, scores):
+        weights = scores.softmax(dim=-1)
+        if layer not in layers:
+            return weights
+        weights = weights.clone()
+        for position in range(row.prompt - 1, weights.shape[1]):
+            heads = weights[:, position, row.image[: weights.shape[2]]]
+            iaf = [float(head.sum()) for head in heads]
+            liae = entropy_of(heads, entropy)
+            seen = state.setdefault(position, [])
+            faulty = False
+            if threshold == "running" and len(seen) >= 2:
+                mean = sum(seen) / len(seen)
+                faulty = liae > mean + k * (sum((s - mean) ** 2 for s in seen) / len(seen)) ** 0.5
+            if threshold == "best" and seen:
+                faulty = liae > min(seen)
+            seen.append(liae)
+            if faulty:
+                best = weights[iaf.index(max(iaf)), position].clone()
+                for head, share in enumerate(iaf):
+                    if share < sum(iaf) / len(iaf):
+                        weights[head, position] = gamma * best + (1 - gamma) * weights[head, position]
+        return weights
+
+    return attend
+
+
+def entropy_of(heads, entropy):
+    def one(weights):
+        shares = weights / weights.sum()
+        return -sum(float(p) * math.log(float(p)) for p in shares if p > 0)
+
+    if entropy == "per_head":
+        return sum(map(one, heads)) / len(heads)
+    return one(heads.mean(dim=0) if entropy == "mean" else heads.max(dim=0).values)
+
+
+@pytest.mark.parametrize("entropy", ["mean", "max", "per_head"])
+@pytest.mark.parametrize("threshold", ["running", "best"])
+def test_dleaf(model, threshold, entropy):
+    settings = {"gamma": 0.8, "threshold": threshold, "entropy": entropy, "k": 0.2}
+    _, rows = run(model, "dleaf", layers="1-5", **settings)
+    with torch.no_grad():
+        for row in rows:
+            row.agrees(dense.forward(model, row.rows(), attend=dleaf_attention(row, layers=range(1, 6), **settings)))
+
+
+def test_dleaf_bottom_heads():
+    focus = torch.tensor([[0.4, 0.1, 0.3, 0.2]])
+    assert DLEAF(bottom=2)._low(focus).tolist() == [[False, True, False, True]]
+    assert DLEAF()._low(focus).tolist() == [[False, True, False, True]]
+    assert DLEAF(bottom=1)._low(focus).tolist() == [[False, True, False, False]]
+
+
+def sevi_attention(row, omega, kappa, others, layers):
+    def attend(layer, scores):
+        if layer not in layers:
+            return scores.softmax(dim=-1)
+        scores = scores.clone()
+        for position in range(row.prompt - 1, scores.shape[1]):
+            w = scores[:, position, : position + 1].clone()
+            p = w.softmax(dim=-1)
+            after = torch.arange(position + 1) > row.last_image
+            rest = row.image[: position + 1] if others == "image" else ~after
+            core, wide, other = [], [], []
+            for head in range(len(w)):
+                s, o = float(p[head, after].sum()), float(p[head, rest].sum())
+                if s < o:
+                    other.append(head)
+                elif float(p[head, after].max()) > kappa * s:
+                    core.append(head)
+                else:
+                    wide.append(head)
+            new = w.clone()
+            for head in other if wide else []:
+                new[head] = (w[head] + omega * w[wide].mean(dim=0)) / (1 + omega)
+            for head in wide if core else []:
+                new[head] = (w[head] + omega * w[core].max(dim=0).values) / (1 + omega)
+            scores[:, position, : position + 1] = new
+        return scores.softmax(dim=-1)
+
+    return attend
+
+
+@pytest.mark.parametrize("others", ["prompt", "image"])
+@pytest.mark.parametrize("kappa", [0.2, 0.45])
+def test_sevi(model, kappa, others):
+    settings = {"omega": 1.5, "kappa": kappa, "others": others}
+    _, rows = run(model, "sevi", layers="2-5", cicd=False, **settings)
+    with torch.no_grad():
+        for row in rows:
+            row.agrees(dense.forward(model, row.rows(), attend=sevi_attention(row, layers=range(2, 6), **settings)))
+
+
+def contrast_of(main, other, beta, cap=3.0):
+    """CICD, from its equations, with probabilities."""
+    p, q = main.double().softmax(-1), other.double().softmax(-1)
+    m = (p + q) / 2
+    jsd = min(1.0, float(((p * (p / m).log()).sum() + (q * (q / m).log()).sum()) / 2))
+    combined = main
+    if jsd > 1e-4:
+        alpha = min(cap, 1 - math.log10(jsd))
+        combined = (1 + alpha) * main - alpha * other
+    return torch.where(p < beta * p.max(), -torch.inf, combined)
+
+
+def agrees_with_contrast(row, main, other, beta):
+    for step in range(STEPS):
+        at = row.prompt - 1 + step
+        expected = contrast_of(main[at], other[at], beta)
+        possible = expected.isfinite()
+        assert (row.logits[step].isfinite() == possible).all()
+        torch.testing.assert_close(row.logits[step][possible], expected[possible], atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.parametrize("method", ["cicd", "sevi"])
+def test_cicd_alone_and_in_sevi(model, method):
+    settings = {"omega": 1.5, "kappa": 0.2, "others": "prompt"}
+    _, rows = run(model, method, beta=0.2, **({"layers": "2-5", **settings} if method == "sevi" else {}))
+    with torch.no_grad():
+        for row in rows:
+            attend = sevi_attention(row, layers=range(2, 6), **settings) if method == "sevi" else dense.softmax
+            main = dense.forward(model, row.rows(), attend=attend)
+            other = dense.forward(model, row.rows(-prompts(MIXED)["pixel_values"].flip(2)[rows.index(row)][None]))
+            agrees_with_contrast(row, main, other, 0.2)
+
+
+def image_attention(model, ids, pixels, layers):
+    """Mean over heads and layers of the last row's attention to each image token."""
+    found = []
+
+    def attend(layer, scores):
+        weights = scores.softmax(dim=-1)
+        if layer in layers:
+            found.append(weights[:, -1, ids == IMAGE].mean(dim=0))
+        return weights
+
+    dense.forward(model, dense.embeddings(model, ids, pixels), attend=attend)
+    return torch.stack(found).mean(dim=0)
+
+
+@pytest.mark.parametrize(("i", "lam"), [(6, -0.5), (0.5, 0.0), ("auto", -1.0)])
+def test_iava(model, i, lam):
+    batch, rows = run(model, "iava", i=i, lam=lam, layers="1-4", beta=0.05, alpha=0.7)
+    general, mask = general_prompt(batch)
+    chose = 0
+    with torch.no_grad():
+        for index, row in enumerate(rows):
+            first = image_attention(model, general[index, mask[index].bool()], row.pixels, range(1, 5))
+            second = image_attention(model, row.ids, row.pixels, range(1, 5))
+            drop = [float(a - b) for a, b in zip(first, second)]
+            falling = [d for d in drop if d > 0]
+            if i == "auto":
+                mean = sum(falling) / len(falling)
+                limit = mean + (sum((d - mean) ** 2 for d in falling) / len(falling)) ** 0.5
+                large = [d > limit for d in drop]
+            else:
+                number = i if i >= 1 else round(i * len(drop))
+                large = [sorted(drop, reverse=True).index(d) < number for d in drop]
+            bound = float(first.mean() + lam * first.std(correction=0))
+            kept = [d > 0 and big and float(a) > bound for d, big, a in zip(drop, large, first)]
+            main = dense.forward(model, row.rows())
+            masked = row.rows()
+            columns = row.image.nonzero()[:, 0]
+            masked[columns[~torch.tensor(kept)]] = 0
+            other = dense.forward(model, masked)
+            chose += any(kept)
+            for step in range(STEPS):
+                plain, negative = main[row.prompt - 1 + step], other[row.prompt - 1 + step]
+                expected = plain if not any(kept) else 1.7 * plain - 0.7 * negative
+                if any(kept):
+                    expected = torch.where(plain.softmax(-1) < 0.05 * plain.softmax(-1).max(), -torch.inf, expected)
+                possible = expected.isfinite()
+                assert (row.logits[step].isfinite() == possible).all()
+                torch.testing.assert_close(row.logits[step][possible], expected[possible], atol=2e-5, rtol=2e-5)
+    assert chose
+
+
+def test_iava_layers_with_the_largest_share():
+    """Of four layers the two largest hold half of the attention on the image."""
+    from types import SimpleNamespace
+
+    from hallu_models.layout import Layout
+
+    layout = Layout.from_ids(torch.tensor([[5, IMAGE, IMAGE, 6]]), None, {IMAGE})
+    by_layer = torch.tensor([[[0, 0.05, 0.05, 0], [0, 0.3, 0.1, 0], [0, 0.1, 0.0, 0], [0, 0.0, 0.2, 0]]])
+    prompt = SimpleNamespace(run=SimpleNamespace(last_row_attention=lambda *_: by_layer), layers=(0, 1, 2, 3))
+    found = IAVA(cumulative=True)._image_attention(prompt, torch.empty(0), layout)
+    # Shares 0.1, 0.4, 0.1, 0.2: layer 1 alone reaches exactly half of 0.8.
+    torch.testing.assert_close(found, torch.tensor([[0.3, 0.1]]))
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "message"),
+    [
+        ("eah", {"beta": 0}, "eah: beta=0"),
+        ("eah", {"layers": "99"}, "eah: layers=99"),
+        ("sevi", {"kappa": 1.0}, "sevi: kappa=1"),
+        ("sevi", {"start_layer": 77}, "sevi: "),
+        ("dleaf", {"gamma": 1.5}, "dleaf: gamma=1.5"),
+        ("iava", {"i": 17}, "iava: i=17.* is more than the 16 image tokens"),
+        ("iava", {"beta": 0.0}, "iava: beta=0"),
+    ],
+)
+def test_bad_parameters_are_named(plain_heads, method, parameters, message):
+    batch = prompts(MIXED)
+    with pytest.raises(ValueError, match=message), session(plain_heads, method, batch, parameters).attached():
+        plain_heads.generate(**batch, max_new_tokens=2)
+
+
+def test_methods_say_which_inputs_they_need(plain_heads):
+    import hallu_models
+
+    batch = prompts(MIXED)
+    with pytest.raises(ValueError, match=r"cicd.*other_images"), hallu_models.attach(plain_heads, "cicd"):
+        plain_heads.generate(**batch, max_new_tokens=2)
+    with pytest.raises(ValueError, match=r"iava.*Host.generate"), hallu_models.attach(plain_heads, "iava"):
+        plain_heads.generate(**batch, max_new_tokens=2)
