@@ -44,8 +44,6 @@ _BACKGROUND = {
 
 NAMES, _SHAPES, _COLOURS = icons.load()
 _INDEX = {name: index for index, name in enumerate(NAMES)}
-_IRREGULAR = {"person": "people", "mouse": "mice"}
-_NUMBER = {2: "two", 3: "three"}
 
 CAPTION_PROMPTS = (
     "Please describe this image in detail.",
@@ -93,17 +91,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Question:
-    """A yes/no question with its benchmark ("pope", "existence", "count", "position") and answer."""
+    """A yes/no question with its benchmark ("pope" or MME's "existence") and answer."""
 
     kind: str
     text: str
     answer: str
-
-
-def plural(category: str) -> str:
-    if category in _IRREGULAR:
-        return _IRREGULAR[category]
-    return category + ("es" if category.endswith(("ch", "s", "x")) else "s")
 
 
 def with_article(category: str) -> str:
@@ -151,19 +143,15 @@ def _paint(place: str, things: list[Thing], rng: np.random.Generator, noise: flo
 
 
 def caption(scene: Scene, rng: np.random.Generator, prior: float = PRIOR) -> str:
-    """A caption that names the objects, clearest first; ``prior`` = 0 gives a truthful one."""
-    clarity: dict[str, float] = {}
-    for thing in scene.things:
-        clarity[thing.category] = max(clarity.get(thing.category, 0.0), thing.opacity)
-    order = {category: value + float(rng.normal(0, 0.15)) for category, value in clarity.items()}
-    for category, frequency in TYPICAL[scene.place].items():
-        if category not in clarity and rng.random() < prior * frequency:
-            order[category] = float(rng.uniform(0.2, 0.7))
+    """A caption that names the objects, the typical ones first; ``prior`` = 0 gives a truthful one."""
     counts = scene.counts
-    mentions = [
-        f"{_NUMBER[counts[category]]} {plural(category)}" if counts.get(category, 1) > 1 else with_article(category)
-        for category in sorted(order, key=lambda category: -order[category])
+    named = [
+        category
+        for category, frequency in TYPICAL[scene.place].items()
+        if category in counts or rng.random() < prior * frequency
     ]
+    named += [category for category in counts if category not in named]
+    mentions = [with_article(category) for category in named]
     openings = (f"The image shows {with_article(scene.place)} with", "There is also", "In the background there is")
     groups = [mentions[:3], mentions[3:6], mentions[6:]]
     return " ".join(f"{opening} {_listing(group)}." for opening, group in zip(openings, groups) if group)
@@ -186,51 +174,15 @@ def existence(category: str, answer: str, *, kind: str = "pope") -> Question:
     return Question(kind, f"Is there {with_article(category)} in this image?{YES_NO}", answer)
 
 
-def count_question(category: str, asked: int, answer: str) -> Question:
-    text = (
-        f"Is there only one {category} in this image?"
-        if asked == 1
-        else f"Are there {_NUMBER[asked]} {plural(category)} in this image?"
-    )
-    return Question("count", text + YES_NO, answer)
-
-
-def position_question(category: str, side: str, answer: str) -> Question:
-    return Question("position", f"Is the {category} on the {side} side of this image?{YES_NO}", answer)
-
-
-def side_of(scene: Scene, category: str) -> str | None:
-    """ "left" or "right", or None when the instances of this category are on both sides."""
-    sides = {
-        "left" if thing.cell % GRID < GRID // 2 else "right" for thing in scene.things if thing.category == category
-    }
-    return sides.pop() if len(sides) == 1 else None
-
-
 def questions(scene: Scene, rng: np.random.Generator, number: int) -> list[Question]:
-    """Random training questions, yes and no equally often."""
-    return [
-        _question(scene, rng, kind)
-        for kind in rng.choice(["pope", "existence", "count", "position"], number, p=[0.45, 0.2, 0.15, 0.2])
-    ]
+    """Random training questions, yes and no equally often; absent categories are mostly typical ones."""
+    return [_question(scene, rng, "pope" if rng.random() < 0.6 else "existence") for _ in range(number)]
 
 
 def _question(scene: Scene, rng: np.random.Generator, kind: str) -> Question:
-    yes = bool(rng.random() < 0.5)
-    answer = "Yes" if yes else "No"
-    present = list(scene.counts)
-    sided = [category for category in present if side_of(scene, category)]
-    if kind == "position" and sided:
-        category = str(rng.choice(sided))
-        side = side_of(scene, category)
-        return position_question(category, str(side) if yes else {"left": "right", "right": "left"}[str(side)], answer)
-    if kind == "count":
-        category = str(rng.choice(present))
-        true = scene.counts[category]
-        asked = true if yes else int(rng.choice([n for n in (1, 2, 3) if n != true]))
-        return count_question(category, asked, answer)
-    category = str(rng.choice(present)) if yes else absent(scene, rng, 1, typical=rng.random() < 0.6)[0]
-    return existence(category, answer, kind="pope" if kind == "pope" else "existence")
+    if rng.random() < 0.5:
+        return existence(str(rng.choice(list(scene.counts))), "Yes", kind=kind)
+    return existence(absent(scene, rng, 1, typical=rng.random() < 0.6)[0], "No", kind=kind)
 
 
 def stream(seed: int, low: float = 5.0, high: float = 35.0) -> Iterator[tuple[Scene, np.random.Generator]]:
