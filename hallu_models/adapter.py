@@ -126,6 +126,8 @@ class HalluModel(lmms):
             "dtype": str(self.host.model.dtype).removeprefix("torch."),
             "attention": self.host.decoder.config._attn_implementation,
             "system_prompt": self.system_prompt,
+            **({"branch": branch} if any(item.contrasts() for item in self.interventions) else {}),
+            **({"seed": self.seed} if self._needs_other_images else {}),
             "versions": {
                 "lmms-eval-hallu": registry.__version__,
                 **{name: metadata.version(name) for name in ("lmms-eval", "transformers", "torch")},
@@ -258,7 +260,7 @@ class HalluModel(lmms):
 
     @property
     def _needs_other_images(self) -> bool:
-        return any(item.other_image for item in self.interventions)
+        return any(item.needs_other_image() for item in self.interventions)
 
     def _require_other_documents(self, requests: list[Instance]) -> None:
         for task, split in {(request.args[4], request.args[5]) for request in requests}:

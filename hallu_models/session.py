@@ -52,6 +52,10 @@ class Session:
         """Rows answered without image methods because they hold no image, over all generations."""
         self._refuse_conflicts()
         self._observe, self._mode = observe, branch
+        self._acting = {
+            layer: [item for item in interventions if item.edits_layers() and layer in self.layers[item.name]]
+            for layer in self.edited_layers
+        }
         self._contrasting = next((item for item in interventions if item.contrasts()), None)
         self._collect: Collector | None = None
         self._inputs: tuple[Tensor, Tensor | None] | None = None
@@ -218,6 +222,9 @@ class Session:
             return self._collect(layer, call)
         assert self._layout is not None
         batch = call.query.shape[0]
+        if not self._acting[layer]:
+            # A layer that is only looked into.
+            return call.outputs()
         if batch == self._layout.rows:
             return self._edited(layer, call)
         # Paired rows: the negative half stays the plain model's.
@@ -227,9 +234,7 @@ class Session:
     def _edited(self, layer: int, call: AttentionCall) -> Tensor:
         layout = self._layout
         assert layout is not None
-        items = [
-            (item, self._at(item.name, layer, call)) for item in self.interventions if layer in self.layers[item.name]
-        ]
+        items = [(item, self._at(item.name, layer, call)) for item in self._acting[layer]]
         row = next((pair for pair in items if pair[0].replaces_last_row()), None)
         if row is None or not layout.any_image:
             outputs = call.outputs()

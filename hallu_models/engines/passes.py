@@ -72,6 +72,8 @@ class Passes:
         return torch.stack([found[layer] for layer in sorted(found)], dim=1)
 
     def _run(self, embeddings: Tensor, mask: Tensor, collect: Collector, layers: Sequence[int]) -> None:
+        if not layers:
+            raise ValueError("a pass over the prompt needs a layer to look into; give layers=all or some of them")
         last = max(layers)
 
         def collect_and_end(layer: int, call: AttentionCall) -> Tensor:

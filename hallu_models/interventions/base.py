@@ -82,8 +82,6 @@ class Intervention:
     """
 
     name: ClassVar[str] = ""
-    other_image: ClassVar[bool] = False
-    """Whether the method needs another image for each image of the prompt."""
     layers: layers.LayerSpec = layers.AUTO
 
     def __post_init__(self) -> None:
@@ -118,6 +116,10 @@ class Intervention:
     def overrides(self, hook: str) -> bool:
         return getattr(type(self), hook) is not getattr(Intervention, hook)
 
+    def edits_layers(self) -> bool:
+        """Whether the method does anything inside a layer."""
+        return self.replaces_last_row() or self.overrides("head_outputs")
+
     def replaces_last_row(self) -> bool:
         """Two such methods in one layer would undo each other."""
         return any(self.overrides(hook) for hook in ("row_scores", "row_attention", "maps"))
@@ -125,6 +127,10 @@ class Intervention:
     def contrasts(self) -> bool:
         """Whether a negative branch is run; at most one method of a composition may."""
         return self.overrides("contrast")
+
+    def needs_other_image(self) -> bool:
+        """Whether the caller has to give another image for each image of the prompt."""
+        return False
 
     # Hooks, in the order in which a layer runs them.
 

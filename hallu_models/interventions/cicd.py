@@ -27,11 +27,13 @@ class CICD(Intervention):
     """
 
     name: ClassVar[str] = "cicd"
-    other_image: ClassVar[bool] = True
 
     layers: layers.LayerSpec = ""
     alpha_max: float = 3.0
     beta: float = 0.1
+
+    def needs_other_image(self) -> bool:
+        return True
 
     def negative(self, prompt: Prompt) -> Negative:
         embeddings = prompt.run.other_images(self.name, prompt.layout)
@@ -58,5 +60,7 @@ def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
     """Jensen-Shannon divergence (B,) in nats of the distributions with these logits (B, V), at most 1."""
     p, q = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
     m = torch.logaddexp(p, q) - math.log(2)
-    parts = [torch.nn.functional.kl_div(m, x, log_target=True, reduction="none").sum(dim=-1) for x in (p, q)]
-    return (sum(parts) / 2).clamp(min=0, max=1)
+    first_part, second_part = (
+        torch.nn.functional.kl_div(m, x, log_target=True, reduction="none").sum(-1) for x in (p, q)
+    )
+    return ((first_part + second_part) / 2).clamp(min=0, max=1)

@@ -44,8 +44,7 @@ class SEVI(Intervention):
     others: Literal["prompt", "image"] = "prompt"
     beta: float = 0.1
 
-    @property
-    def other_image(self) -> bool:
+    def needs_other_image(self) -> bool:
         return self.cicd
 
     def bind(self, family: str | None, depth: int) -> SEVI:

@@ -1,0 +1,32 @@
+"""What the README says is what there is."""
+
+from __future__ import annotations
+
+import re
+
+import readme_tables
+
+import registry
+
+TEXT = readme_tables.README.read_text(encoding="utf-8")
+
+
+def test_the_method_table_is_what_the_cards_say():
+    assert readme_tables.renewed(TEXT) == TEXT, "run `make readme`"
+
+
+def test_model_ids_in_commands_exist():
+    ids = set(re.findall(r"--model (\w+)", TEXT)) | set(re.findall(r"results/(\w+)", TEXT))
+    assert ids <= registry.models().keys() | {"results"}, ids - registry.models().keys()
+
+
+def test_commands_of_hallu_exist():
+    from registry import cli
+
+    assert set(re.findall(r"`hallu ([a-z-]+)", TEXT)) <= set(cli.COMMANDS)
+
+
+def test_files_that_it_names_exist():
+    root = readme_tables.README.parent
+    for name in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+        assert (root / name).exists(), name
