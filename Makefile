@@ -30,6 +30,7 @@ readme: $(DEV)
 	$(BIN)/python tests/readme_tables.py --write
 
 $(STAMP): setup.cfg pyproject.toml
+	@echo "installing into $(VENV): about 7 GB, a few minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@

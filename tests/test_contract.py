@@ -189,14 +189,6 @@ def test_clean_after_an_exception_in_the_middle_of_generate(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_dataclass_and_the_card_agree(name):
-    """The card is what users read, the dataclass is what runs."""
-    card, cls = registry.methods()[name], type(methods.build(name, "llava", 32, {})[0])
-    fields = {parameter.name: parameter.default for parameter in card.parameters}
-    assert fields == cls().parameters()
-
-
-@pytest.mark.parametrize("name", METHODS)
 def test_observations_have_named_axes(name):
     batch = prompts(MIXED)
     model = loaded(4)
