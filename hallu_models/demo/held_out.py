@@ -22,7 +22,7 @@ from hallu_models.demo import scenes
 
 SEED = 20_000
 SCENES, MME_SCENES = 512, 256
-NOISE = 20.0
+NOISE = 10.0
 
 
 def held_out(seed: int = SEED, number: int = SCENES, noise: float = NOISE) -> list[scenes.Scene]:
