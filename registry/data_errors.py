@@ -24,7 +24,7 @@ def explained(load: Callable[..., Any]) -> Callable[..., Any]:
             return load(self, task_list, *args, **kwargs)
         except Exception as error:
             root = _root(error)
-            if not (type(root).__module__.startswith(_HOMES) or isinstance(root, FileNotFoundError)):
+            if not (type(root).__module__.startswith(_HOMES) or isinstance(root, (FileNotFoundError, ConnectionError))):
                 raise
             raise DataUnavailable(_message(self, task_list, root)) from error
 

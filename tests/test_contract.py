@@ -218,7 +218,7 @@ def test_methods_that_replace_the_same_row_are_refused(first, second):
 
 
 def test_two_negative_branches_are_refused():
-    with pytest.raises(ValueError, match=r"iava\+cicd: each runs a negative branch"):
+    with pytest.raises(ValueError, match=r"iava\+cicd: both run a negative branch"):
         session(loaded(4), "iava+cicd", prompts(MIXED), {})
 
 

@@ -156,3 +156,15 @@ def test_statistic_is_the_score_of_summed_pairs():
 def test_unknown_statistic_names_the_allowed_ones():
     with pytest.raises(ValueError, match="'total'; allowed: perception, cognition, hallucination, existence"):
         mme.statistic("total")
+
+
+def test_the_task_leaves_out_a_question_whose_partner_a_limit_cut_off():
+    from hallu_tasks.mme import task
+
+    doc = {"image_id": 1, "category": "existence", "answer": "Yes"}
+    records = [
+        task.process_results({**doc, "image_id": image, "question": f"{image} {number}"}, ["Yes"])["existence"]
+        for image, number in ((1, 1), (1, 2), (2, 1))
+    ]
+    with pytest.warns(UserWarning, match="1 question"):
+        assert task.existence(records) == 200

@@ -1,7 +1,7 @@
 """Write the demo tasks' data: ``python -m hallu_models.demo.held_out --output hallu_tasks/demo``.
 
-512 scenes that training never saw (another seed), with six POPE questions each, three about present objects and three
-about typical ones that are absent; and for 256 of them MME's pair of questions on existence.
+512 scenes that training never saw (another seed). About 256 of them there are six POPE questions each, three about
+present objects and three about typical ones that are absent, and MME's pair of questions on existence.
 Colours are rounded to 32 levels a channel, which halves the size of the files and is far below the pixel noise.
 """
 
@@ -21,7 +21,7 @@ from PIL import Image
 from hallu_models.demo import scenes
 
 SEED = 20_000
-SCENES, MME_SCENES = 512, 256
+SCENES, ASKED_SCENES = 512, 256
 NOISE = 10.0
 
 
@@ -69,8 +69,8 @@ def tables() -> Iterator[tuple[str, pa.Table]]:
             )
         ),
     )
-    yield "pope", _questions([pope_questions(scene, rng) for scene in drawn])
-    yield "mme", _questions([mme_questions(scene, rng) for scene in drawn[:MME_SCENES]])
+    yield "pope", _questions([pope_questions(scene, rng) for scene in drawn[:ASKED_SCENES]])
+    yield "mme", _questions([mme_questions(scene, rng) for scene in drawn[:ASKED_SCENES]])
 
 
 def _questions(asked: list[list[scenes.Question]]) -> pa.Table:
