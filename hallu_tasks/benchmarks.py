@@ -75,7 +75,8 @@ def _counts(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Re
 
 def _pairs(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Record], dict[Any, Hashable]]:
     chosen = [record for record in records.values() if record["category"] in metric.subtasks]
-    pairs = mme.pairs(chosen)
+    # A run with an odd --limit ends on half a pair.
+    pairs = mme.pairs(mme.whole_pairs(chosen)[0])
     return {**pairs}, {(subtask, image): image for subtask, image in pairs}
 
 

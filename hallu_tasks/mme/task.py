@@ -6,7 +6,6 @@ A document needs ``question``, ``answer``, ``image_id`` and ``category`` (the su
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -31,20 +30,12 @@ def process_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Rec
     return {doc["category"]: record}
 
 
-def _pairs(records: list[Record]) -> list[Record]:
-    """The records without questions whose partner ``--limit`` cut off: an image is scored on both."""
-    questions = Counter((record["category"], record["image"]) for record in records)
-    alone = [record for record in records if questions[record["category"], record["image"]] == 1]
-    if alone:
-        warnings.warn(
-            f"MME: {len(alone)} question(s) without their partner are left out; use an even --limit", stacklevel=2
-        )
-    return [record for record in records if record not in alone]
-
-
 def _points(subtask: str) -> Callable[[Iterable[Record]], float | None]:
     def points(records: Iterable[Record]) -> float | None:
-        value: float | None = mme.score(_pairs(list(records)))["subtasks"][subtask]["score"]
+        whole, alone = mme.whole_pairs(records)
+        if alone:
+            warnings.warn(f"MME: {len(alone)} question(s) without partner left out; use an even --limit", stacklevel=2)
+        value: float | None = mme.score(whole)["subtasks"][subtask]["score"]
         return value
 
     return points

@@ -8,6 +8,7 @@ count, position and color (800). Answers are read by the ``prefix`` policy, whic
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from hallu_tasks.scoring import yesno
 from hallu_tasks.scoring.keyed import name_some
 from hallu_tasks.scoring.ratios import Ratio, evaluate, total
 
-__all__ = ["SUBTASKS", "TOTALS", "check_pairs", "pairs", "score", "statistic"]
+__all__ = ["SUBTASKS", "TOTALS", "check_pairs", "pairs", "score", "statistic", "whole_pairs"]
 
 HALLUCINATION = ("existence", "count", "position", "color")
 PERCEPTION = (*HALLUCINATION, "posters", "celebrity", "scene", "landmark", "artwork", "OCR")
@@ -81,6 +82,14 @@ def check_pairs(questions: Iterable[Mapping[str, Any]]) -> None:
     `questions` are mappings with ``image`` and ``category``, and ``question`` if known.
     """
     _grouped(questions)
+
+
+def whole_pairs(records: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Split records into those of complete pairs and single questions, as a limited run leaves them behind."""
+    listed = list(records)
+    number = Counter((record["category"], record["image"]) for record in listed)
+    alone = [record for record in listed if number[record["category"], record["image"]] == 1]
+    return [record for record in listed if number[record["category"], record["image"]] != 1], alone
 
 
 def pairs(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, Any], dict[str, int]]:
