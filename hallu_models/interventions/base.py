@@ -97,7 +97,7 @@ class Intervention:
     def bind(self: Self, family: str | None, depth: int) -> Self:
         """A copy whose ``auto`` parameters hold the card's setting for this family and number of layers.
 
-        Raises :class:`registry.registry.errors.BadArgument` when a layer does not exist in the model.
+        Raises :class:`registry.errors.BadArgument` when a layer does not exist in the model.
         """
         card = self.card()
         preset = card.settings(family) if card else {}
