@@ -231,7 +231,8 @@ class HalluModel(lmms):
     def _generate(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
         conversations = [self._conversation(request) for request in batch]
         if self._needs_other_images:
-            session.other_images = [image for request in batch for image in self._other_images(request)] or None
+            pairs = zip(batch, conversations)
+            session.other_images = [image for pair in pairs for image in self._other_images(*pair)] or None
         until = batch[0].args[2].get("until") or ()
         options = _generate_options(batch[0].args[2])
         try:
@@ -270,10 +271,10 @@ class HalluModel(lmms):
                     f"and split {split} has only one document"
                 )
 
-    def _other_images(self, request: Instance) -> list[Any]:
+    def _other_images(self, request: Instance, messages: generation.Conversation) -> list[Any]:
         """For each image of the request, one of another document: the same choice in every run and batch."""
         _, doc_to_messages, _, doc_id, task, split = request.args
-        own = generation.images_of(self._conversation(request))
+        own = generation.images_of(messages)
         documents = self.task_dict[task][split]
         rng = random.Random(f"{self.seed} {task} {split} {doc_id}")
         found: list[Any] = []

@@ -45,7 +45,9 @@ class Answers:
 
     def save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("w") as file:
+        # Whole or not at all: half a file would stop the run that reads it.
+        unfinished = self.path.with_suffix(".part")
+        with unfinished.open("w") as file:
             for key, answer in self._answers.items():
                 counts = answer.token_counts or TokenCounts()
                 entry = {
@@ -55,6 +57,7 @@ class Answers:
                     "output_tokens": counts.output_tokens,
                 }
                 file.write(json.dumps(entry) + "\n")
+        unfinished.replace(self.path)
 
     def forget(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -98,7 +98,12 @@ class Session:
 
     @property
     def observations(self) -> dict[str, Observation]:
-        """What the methods saw and did in the latest generation, by name; ``method.name`` in a composition."""
+        """What the methods saw and did in the latest generation, by name; ``method.name`` in a composition.
+
+        Empty in a session that does not observe: an evaluation asks for none, and gathering them costs transfers.
+        """
+        if not self._observe:
+            return {}
         prefix = len(self.interventions) > 1
         found = {}
         for item in self.interventions:
@@ -194,7 +199,6 @@ class Session:
                 kwargs["inputs_embeds"],
                 layout,
                 self.layers[item.name],
-                self.host.depth,
                 self._generation[item.name],
                 passes,
                 self._recorder(item.name, None),

@@ -58,7 +58,6 @@ class Prompt:
     embeddings: Tensor
     layout: Layout
     layers: tuple[int, ...]
-    depth: int
     state: dict[str, Any]
     run: Passes
     record: Callable[[str, Tensor], None] | None = None

@@ -31,6 +31,8 @@ class VHR(Intervention):
     variant: Literal["paper", "official"] = "paper"
 
     def read(self, prompt: Prompt) -> None:
+        if not prompt.layers:
+            return
         prompt.state["without"] = prompt.run.head_outputs_without_image(prompt.layout, prompt.layers)
 
     def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
