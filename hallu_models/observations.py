@@ -32,22 +32,24 @@ def per_layer(states: dict[int, dict[str, Any]], key: str, axes: tuple[str, ...]
 
 @dataclass(frozen=True)
 class Record:
-    """A value (B, ...) that a hook recorded at one generation step, in one layer or outside of any."""
+    """A value (B, ...) that a hook recorded; ``step`` and ``layer`` are None outside of any, ``axes`` follow B."""
 
-    step: int
+    step: int | None
     layer: int | None
     value: torch.Tensor
+    axes: tuple[str, ...] = ()
 
 
 def recorded(records: list[Record]) -> Observation:
-    """All values of one name: (B, step, layer, ...), or (B, ...) of a name recorded once outside of any layer."""
-    layers = sorted({record.layer for record in records if record.layer is not None})
-    steps = sorted({record.step for record in records})
-    first = records[0].value
-    inner = tuple(f"axis{number}" for number in range(1, first.ndim))
-    if not layers:
+    """All values of one name: (B, step, layer, ...), without the axes that the records have no place on."""
+    first = records[0]
+    if first.step is None:
+        return Observation(records[-1].value.numpy(), ("row", *first.axes))
+    if first.layer is None:
         stacked = torch.stack([record.value for record in records], dim=1)
-        return Observation(stacked.numpy(), ("row", "step", *inner))
+        return Observation(stacked.numpy(), ("row", "step", *first.axes))
+    layers = sorted({record.layer for record in records if record.layer is not None})
+    steps = sorted({record.step for record in records if record.step is not None})
     by_place = {(record.step, record.layer): record.value for record in records}
     rows = [torch.stack([by_place[step, layer] for layer in layers], dim=1) for step in steps]
-    return Observation(torch.stack(rows, dim=1).numpy(), ("row", "step", "layer", *inner), tuple(layers))
+    return Observation(torch.stack(rows, dim=1).numpy(), ("row", "step", "layer", *first.axes), tuple(layers))

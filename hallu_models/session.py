@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -17,7 +17,7 @@ from hallu_models.engines.attention import AttentionCall
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.host import Host, inspect
-from hallu_models.interventions.base import ContrastStep, Intervention, LayerStep, Prompt
+from hallu_models.interventions.base import Answer, ContrastStep, Intervention, LayerStep, Prompt, Recorder
 from hallu_models.layout import Layout
 from hallu_models.observations import Observation, Record, recorded
 
@@ -70,6 +70,7 @@ class Session:
         self._records: dict[str, dict[str, list[Record]]] = {name: {} for name in self.layers}
         self._layout: Layout | None = None
         self._branch: branches.Branch | None = None
+        self._passes: Passes | None = None
         self._prefill, self._step = False, 0
 
     def _refuse_conflicts(self) -> None:
@@ -128,11 +129,8 @@ class Session:
                 stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
             if self._contrasting is not None:
                 stack.callback(host.model.register_forward_hook(self._after_model).remove)
-            for layer in self.edited_layers:
-                attention.set_edit(host.attention[layer], partial(self._edit, layer))
-                stack.callback(attention.set_edit, host.attention[layer], None)
-            own = host.decoder.config._attn_implementation
-            stack.enter_context(attention.switched(host.decoder, attention.register(own)))
+            edits = {host.attention[layer]: partial(self._edit, layer) for layer in self.edited_layers}
+            stack.enter_context(attention.edited(host.decoder, edits))
             yield self
 
     def _generate(self, generate: Any, *args: Any, **kwargs: Any) -> Any:
@@ -142,7 +140,32 @@ class Session:
             )
         # A compiled decode step would not see the edits of this session.
         kwargs.setdefault("disable_compile", True)
-        return generate(*args, **kwargs)
+        output = generate(*args, **kwargs)
+        if self._observe and self._passes is not None:
+            settings = kwargs.get("generation_config") or self.host.model.generation_config
+            end = kwargs.get("eos_token_id", settings.eos_token_id)
+            self._review(output if isinstance(output, Tensor) else output.sequences, end)
+        return output
+
+    def _review(self, sequences: Tensor, end: int | list[int] | None) -> None:
+        """Let the methods look back at the answers, for the observations."""
+        assert self._passes is not None
+        tokens = sequences[:, self._passes.layout.padding.shape[1] :]
+        for item in self.interventions:
+            if tokens.shape[1] and item.overrides("review"):
+                ends = ends_of(tokens, end)
+                # All prefilled rows of a prompt are the same, whatever came of its beams.
+                rows = torch.arange(len(tokens), device=tokens.device) * self._passes.layout.rows // len(tokens)
+                item.review(
+                    Answer(
+                        tokens,
+                        ends,
+                        rows,
+                        self._states[item.name],
+                        self._passes,
+                        self._recorder(item.name, steps=False),
+                    )
+                )
 
     # Hooks on the model and its decoder.
 
@@ -174,7 +197,7 @@ class Session:
         main, last, negative = self._branch.after(
             output.logits, self.host.model.get_output_embeddings(), self._inputs[0].shape[1]
         )
-        at = ContrastStep(self._step, self._layout, self._generation[name], self._recorder(name, None))
+        at = ContrastStep(self._step, self._layout, self._generation[name], self._recorder(name))
         output.logits = self._branch.joined(main, self._contrasting.contrast(last, negative, at), last)
         return output
 
@@ -193,15 +216,18 @@ class Session:
         self.rows_without_image += layout.rows_without_image
         if not layout.any_image:
             return
-        passes = Passes(self.host, kwargs, self._collecting, self.other_images, self.rewritten)
+        embeddings, positions = kwargs["inputs_embeds"], kwargs.get("position_ids")
+        self._passes = passes = Passes(
+            self.host, embeddings, positions, layout, self._collecting, self.other_images, self.rewritten
+        )
         for item in self.interventions:
             prompt = Prompt(
-                kwargs["inputs_embeds"],
+                embeddings,
                 layout,
                 self.layers[item.name],
                 self._generation[item.name],
                 passes,
-                self._recorder(item.name, None),
+                self._recorder(item.name, steps=False),
             )
             item.read(prompt)
             if item is self._contrasting:
@@ -268,14 +294,22 @@ class Session:
             self._recorder(name, layer),
         )
 
-    def _recorder(self, name: str, layer: int | None) -> Callable[[str, Tensor], None] | None:
+    def _recorder(self, name: str, layer: int | None = None, *, steps: bool = True) -> Recorder | None:
+        """Keeps values of this step, or of the whole generation (``steps=False``); None when nobody asked for them."""
         if not self._observe:
             return None
 
-        def record(key: str, value: Tensor) -> None:
-            self._records[name].setdefault(key, []).append(Record(self._step, layer, value.detach().cpu()))
+        def record(key: str, value: Tensor, *axes: str) -> None:
+            place = self._step if steps else None
+            self._records[name].setdefault(key, []).append(Record(place, layer, value.detach().cpu(), axes))
 
         return record
+
+
+def ends_of(tokens: Tensor, end: int | list[int] | None) -> Tensor:
+    """Number of generated tokens (B,) of each answer (B, T), the first end-of-text token included."""
+    found = torch.isin(tokens, torch.tensor(end if isinstance(end, list) else [-1 if end is None else end]).to(tokens))
+    return torch.where(found.any(dim=1), found.int().argmax(dim=1) + 1, tokens.shape[1])
 
 
 def _plain(layer: int, call: AttentionCall) -> Tensor:

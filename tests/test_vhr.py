@@ -95,6 +95,57 @@ def test_agrees_with_the_equations_at_prefill_and_ten_steps_later(model, variant
             torch.testing.assert_close(output.logits[step][row], logits[len(ids) - 1 + step], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("alpha", [1.0, 2.0])
+@pytest.mark.parametrize("top_k", [1, 0])
+def test_token_vhd_follows_the_answer_without_the_image(model, alpha, top_k):
+    """Equation 2 token by token: the text-only branch reads the answer so far, plainly."""
+    batch = prompts(MIXED)
+    with torch.no_grad(), hallu_models.attach(model, "vhr", alpha=alpha, top_k=top_k, layers=LAYERS) as session:
+        output = generate(model, batch)
+    observed = session.observations["tvhd"]
+    assert observed.axes == ("row", "token") and observed.values.shape == (len(MIXED), STEPS)
+    for row in range(len(MIXED)):
+        single = take(batch, row)
+        ids, answer = single["input_ids"][0], output.sequences[row, batch["input_ids"].shape[1] :]
+        with torch.no_grad():
+            reference = Reference(model, ids, single["pixel_values"], alpha, "paper")
+            sees, blind = {}, {}
+
+            def keeping(found, edit):
+                return lambda number, heads: edit(number, found.setdefault(number, heads))
+
+            reference.logits(ids)  # Chooses the heads.
+            rows = dense.embeddings(model, torch.cat([ids, answer]), single["pixel_values"])
+            dense.forward(model, rows, keeping(sees, reference.edit))
+            text = torch.cat([ids[ids != model.config.image_token_id], answer])
+            dense.forward(model, model.get_input_embeddings()(text), keeping(blind, lambda layer, heads: heads))
+        expected = torch.zeros(STEPS)
+        for layer in reference.layers:
+            distance = (sees[layer][:, -STEPS - 1 : -1] - blind[layer][:, -STEPS - 1 : -1]).norm(dim=-1)
+            expected += distance.sort(dim=0, descending=True).values[: top_k or 2].sum(dim=0)
+        torch.testing.assert_close(torch.from_numpy(observed.values[row]), expected, atol=1e-4, rtol=1e-5)
+
+
+def test_token_vhd_ends_with_the_answer_and_belongs_to_the_returned_beam(plain_heads):
+    batch = prompts(MIXED)
+    with torch.no_grad(), hallu_models.attach(plain_heads, "vhr", layers=LAYERS) as session:
+        greedy = generate(plain_heads, batch).sequences
+        plain = session.observations["tvhd"].values
+        beams = generate(plain_heads, batch, num_beams=3, num_return_sequences=2).sequences
+        searched = session.observations["tvhd"].values
+        end = int(greedy[0, batch["input_ids"].shape[1] + 3])
+        generate(plain_heads, batch, eos_token_id=end)
+    ended = session.observations["tvhd"].values
+    assert searched.shape == (2 * len(MIXED), STEPS)
+    # The first token is predicted from the prompt, whatever the beam.
+    torch.testing.assert_close(torch.from_numpy(searched[::2, 0]), torch.from_numpy(plain[:, 0]))
+    torch.testing.assert_close(torch.from_numpy(searched[1::2, 0]), torch.from_numpy(plain[:, 0]))
+    assert len({tuple(row) for row in beams[:, -STEPS:].tolist()}) == len(beams), "beams differ, or this shows nothing"
+    lengths = (~torch.from_numpy(ended).isnan()).sum(dim=1)
+    first = (greedy[0, batch["input_ids"].shape[1] :] == end).int().argmax() + 1
+    assert lengths[0] == first and (lengths <= STEPS).all()
+
+
 def test_the_plain_reference_is_the_plain_model(model):
     """Otherwise agreement above could come from two equal mistakes."""
     single = take(prompts(MIXED), 0)

@@ -7,8 +7,9 @@ model to it by name. Layers without an edit go straight to the base.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -68,14 +69,6 @@ Edit = Callable[[AttentionCall], Tensor]
 """Makes the head outputs (B, Lq, H, d) of one layer in place of the backend."""
 
 _EDITS: WeakKeyDictionary[nn.Module, Edit] = WeakKeyDictionary()
-
-
-def set_edit(module: nn.Module, edit: Edit | None) -> None:
-    """Put an edit on one attention module, or take it off."""
-    if edit is None:
-        _EDITS.pop(module, None)
-    else:
-        _EDITS[module] = edit
 
 
 def register(base: str) -> str:
@@ -149,6 +142,18 @@ def observe_calls(decoder: nn.Module, run: Callable[[], object]) -> list[tuple[n
     with switched(decoder, name):
         run()
     return calls
+
+
+@contextlib.contextmanager
+def edited(decoder: Any, edits: Mapping[nn.Module, Edit]) -> Iterator[None]:
+    """Inside, the decoder's attention goes through this module, and these attention modules have edits."""
+    with switched(decoder, register(decoder.config._attn_implementation)):
+        _EDITS.update(edits)
+        try:
+            yield
+        finally:
+            for module in edits:
+                _EDITS.pop(module, None)
 
 
 class switched:

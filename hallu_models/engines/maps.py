@@ -39,6 +39,11 @@ class Maps:
             scores = call.softcap * torch.tanh(scores / call.softcap)
         return scores.masked_fill(~self._visible(head, rows), HIDDEN).softmax(dim=-1)
 
+    def head(self, number: int) -> Tensor:
+        """The whole map (B, Lq, Lk) of one head, in float32: for diagnostics of short prompts."""
+        chosen = torch.full((self._layout.rows,), number, device=self._index.device)
+        return self.attention(chosen, slice(0, self.length))
+
     def _visible(self, head: Tensor, rows: slice) -> Tensor:
         mask = self._call.mask
         if isinstance(mask, Tensor) and mask.ndim == 4:

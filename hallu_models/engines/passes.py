@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hallu_models.engines import rows
 from hallu_models.engines.attention import AttentionCall
@@ -30,20 +30,22 @@ class Passes:
     def __init__(
         self,
         host: Host,
-        arguments: Mapping[str, Any],
+        embeddings: Tensor,
+        positions: Tensor | None,
+        layout: Layout,
         collecting: Callable[[Collector], AbstractContextManager[None]],
         other_images: Any = None,
         rewritten: Mapping[str, tuple[Tensor, Tensor]] | None = None,
     ) -> None:
-        """``arguments`` are the decoder's; ``rewritten`` holds prompt ids and masks by method name."""
-        self._host, self._arguments, self._collecting = host, arguments, collecting
-        self._other_images, self._rewritten = other_images, rewritten or {}
+        """``embeddings`` (B, L, D) and ``positions`` are the prompt's; ``rewritten`` holds prompts by method name."""
+        self.layout = layout
+        self._host, self._embeddings, self._positions = host, embeddings, positions
+        self._collecting, self._other_images, self._rewritten = collecting, other_images, rewritten or {}
 
     def embeddings_without_image(self, layout: Layout) -> tuple[Tensor, Tensor]:
         """The prompt's text alone, moved left: embeddings (B, Lt, D), right-aligned, and the mask of real columns."""
         columns, text = layout.text_columns()
-        embeddings: Tensor = self._arguments["inputs_embeds"]
-        return embeddings.gather(1, columns[:, :, None].expand(-1, -1, embeddings.shape[-1])), text
+        return self._embeddings.gather(1, columns[:, :, None].expand(-1, -1, self._embeddings.shape[-1])), text
 
     def head_outputs_without_image(self, layout: Layout, layers: Sequence[int]) -> dict[int, Tensor]:
         """Head outputs (B, H, d) by layer at the last prompt position when the image columns are deleted."""
@@ -59,6 +61,37 @@ class Passes:
         self._run(embeddings, mask, collect, layers)
         return found
 
+    def head_outputs_along(
+        self, tokens: Tensor, rows: Tensor, layers: Sequence[int], *, image: bool, scales: Mapping[int, Tensor]
+    ) -> dict[int, Tensor]:
+        """Head outputs (A, T, H, d) by layer where each of the answers' ``tokens`` (A, T) is predicted.
+
+        rows: (A,) prompt row of each answer. image: whether the prompt has its image. scales: factors on the head
+        outputs, broadcast to (B, Lq, H, d), of layers that are reinforced; the outputs returned are those before.
+        """
+        embeddings, mask = (
+            (self._embeddings, ~self.layout.padding) if image else self.embeddings_without_image(self.layout)
+        )
+        said = self._embedded(tokens[:, :-1])
+        first, number = embeddings.shape[1] - 1, tokens.shape[1] - 1
+        positions = None
+        if image and self._positions is not None:
+            own = self._positions.expand(*self._positions.shape[:-2], len(embeddings), -1)[..., rows, :]
+            further = torch.arange(1, number + 1, device=own.device)
+            positions = torch.cat([own, own[..., -1:] + further], dim=-1)
+        found: dict[int, Tensor] = {}
+
+        def collect(layer: int, call: AttentionCall) -> Tensor:
+            outputs = call.outputs()
+            if layer in layers:
+                found[layer] = outputs[:, first:]
+            return outputs * scales[layer][rows] if layer in scales else outputs
+
+        embeddings = torch.cat([embeddings[rows], said.to(embeddings.dtype)], dim=1)
+        mask = nn.functional.pad(mask[rows], (0, number), value=True)
+        self._run(embeddings, mask, collect, layers, positions)
+        return found
+
     def last_row_attention(self, embeddings: Tensor, layout: Layout, layers: Sequence[int]) -> Tensor:
         """Head-mean attention (B, layers, L) of the last prompt position over the columns of ``layout``."""
         found: dict[int, Tensor] = {}
@@ -71,7 +104,14 @@ class Passes:
         self._run(embeddings, ~layout.padding, collect, layers)
         return torch.stack([found[layer] for layer in sorted(found)], dim=1)
 
-    def _run(self, embeddings: Tensor, mask: Tensor, collect: Collector, layers: Sequence[int]) -> None:
+    def _run(
+        self,
+        embeddings: Tensor,
+        mask: Tensor,
+        collect: Collector,
+        layers: Sequence[int],
+        positions: Tensor | None = None,
+    ) -> None:
         if not layers:
             raise ValueError("a pass over the prompt needs a layer to look into; give layers=all or some of them")
         last = max(layers)
@@ -83,12 +123,13 @@ class Passes:
             return outputs
 
         inputs = {"inputs_embeds": embeddings, "attention_mask": mask.long(), "use_cache": False}
-        given = self._arguments.get("position_ids")
-        if given is not None:
+        if positions is None and self._positions is not None:
             # Text that moved left has new positions, the same ones on every axis of multimodal rotary embeddings.
-            positions = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
-            same = embeddings.shape == self._arguments["inputs_embeds"].shape and given.ndim > 2
-            inputs["position_ids"] = given if same else positions.expand(*given.shape[:-2], -1, -1)
+            same = embeddings.shape == self._embeddings.shape and self._positions.ndim > 2
+            counted = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
+            positions = self._positions if same else counted.expand(*self._positions.shape[:-2], -1, -1)
+        if positions is not None:
+            inputs["position_ids"] = positions
         with torch.no_grad(), self._collecting(collect_and_end), suppress(PassEnds):
             self._host.decoder(**inputs)
 
@@ -111,14 +152,13 @@ class Passes:
                 "other_images=[...], to attach() or Host.generate()"
             )
         features = self.image_features(self._other_images)
-        embeddings: Tensor = self._arguments["inputs_embeds"]
         columns = int(layout.image.sum())
         if columns % len(features):
             raise ValueError(
                 f"{method}: {len(features)} features of other images for {columns} image tokens; give one image each"
             )
         # Beams and returned sequences repeat their row, one after the other.
-        return _scattered(embeddings, layout, features, columns // len(features))
+        return _scattered(self._embeddings, layout, features, columns // len(features))
 
     def rewritten(self, method: str, layout: Layout) -> tuple[Tensor, Layout]:
         """Embeddings (B, L', D) and layout of the conversation as ``method`` rewrote it, with the prompt's images."""
@@ -131,13 +171,14 @@ class Passes:
         repeats = layout.rows // len(ids)
         ids, mask = ids.repeat_interleave(repeats, dim=0), mask.repeat_interleave(repeats, dim=0)
         other = Layout.from_ids(ids, mask, self._host.image_tokens)
-        embeddings = self._host.model.get_input_embeddings()(ids.clamp(max=self._vocabulary - 1))
-        features = self._arguments["inputs_embeds"][layout.image]
+        embeddings = self._embedded(ids)
+        features = self._embeddings[layout.image]
         return _scattered(embeddings, other, features, 1), other
 
-    @property
-    def _vocabulary(self) -> int:
-        return self._host.model.get_input_embeddings().weight.shape[0]
+    def _embedded(self, ids: Tensor) -> Tensor:
+        """Word embeddings; the placeholder of an image may lie outside of the vocabulary."""
+        words = self._host.model.get_input_embeddings()
+        return words(ids.clamp(max=words.weight.shape[0] - 1))  # type: ignore[no-any-return]
 
 
 def _scattered(embeddings: Tensor, layout: Layout, features: Tensor, repeats: int) -> Tensor:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from hallu_models.generation import Conversation
     from hallu_models.observations import Observation
 
+Recorder = Callable[..., None]
+"""``record(name, value, *axes)``: keep a value (B, ...) for the observations; ``axes`` name those after the rows."""
+
 Self = TypeVar("Self", bound="Intervention")
 
 
@@ -44,7 +47,7 @@ class LayerStep:
     state: dict[str, Any]
     generation: dict[str, Any]
     shared: dict[str, Any]
-    record: Callable[[str, Tensor], None] | None = None
+    record: Recorder | None = None
 
 
 @dataclass
@@ -60,7 +63,7 @@ class Prompt:
     layers: tuple[int, ...]
     state: dict[str, Any]
     run: Passes
-    record: Callable[[str, Tensor], None] | None = None
+    record: Recorder | None = None
 
 
 @dataclass
@@ -70,7 +73,23 @@ class ContrastStep:
     step: int
     layout: Layout
     state: dict[str, Any]
-    record: Callable[[str, Tensor], None] | None = None
+    record: Recorder | None = None
+
+
+@dataclass
+class Answer:
+    """A finished generation: ``tokens`` (A, T) of which ``ends`` (A,) are each answer's own, the rest is padding.
+
+    ``rows`` (A,) is the prompt row of each answer; ``states`` holds what this intervention kept by layer; ``run``
+    offers passes over the prompt and the answer.
+    """
+
+    tokens: Tensor
+    ends: Tensor
+    rows: Tensor
+    states: dict[int, dict[str, Any]]
+    run: Passes
+    record: Recorder | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +182,9 @@ class Intervention:
     def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
         """Next-token logits (B, V) from those of the main and the negative branch, in float32."""
         return logits
+
+    def review(self, answer: Answer) -> None:
+        """Look back at what ``generate`` returned, for the observations. Not called when nobody asked for them."""
 
     def observations(self, states: dict[int, dict[str, Any]]) -> dict[str, Observation]:
         """What this method saw and did beyond what it recorded, from its layers' states."""

@@ -40,10 +40,10 @@ class DLEAF(Intervention):
         faulty = self._faulty(self._entropy(to_image), at.shared) & at.layout.has_image
         low = self._low(focus) & faulty[:, None]
         if at.record:
-            for name, value in (("iaf", focus), ("flagged", faulty), ("corrected", low)):
+            for name, value in (("iaf", focus), ("corrected", low)):
+                at.record(name, value, "head")
+            for name, value in (("liae", at.shared["liae"]), ("limit", at.shared["limit"]), ("flagged", faulty)):
                 at.record(name, value)
-            for name in ("liae", "limit"):
-                at.record(name, at.shared[name])
         best = attention.gather(1, focus.argmax(dim=1)[:, None, None].expand(-1, 1, attention.shape[-1]))
         return torch.where(low[:, :, None], self.gamma * best + (1 - self.gamma) * attention, attention)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hallu_models.engines.maps import Maps
 from hallu_models.interventions.base import Intervention, LayerStep
+from hallu_models.layout import Columns
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,16 @@ class EAH(Intervention):
     beta: float | Literal["auto"] = 0.002
 
     def maps(self, maps: Maps, outputs: Tensor, at: LayerStep) -> Tensor:
-        sinks = torch.stack([self._sinks(maps.column_means(head), at) for head in range(maps.heads)], dim=1)
-        most, head = sinks.max(dim=1)
+        density = self.density(maps, at.columns)
+        most, head = density.max(dim=1)
         if at.record:
-            at.record("density", sinks / at.columns.image.sum(dim=1, keepdim=True).clamp(min=1))
+            at.record("density", density, "head")
             at.record("chosen_head", torch.where(most > 0, head, -1))
         # Decode steps stay as they are: later layers' cached keys and values carry the effect.
         return torch.where((most > 0)[:, None, None, None], maps.outputs(head), outputs)
 
-    def _sinks(self, means: Tensor, at: LayerStep) -> Tensor:
-        """Number of image columns (B,) whose mean attention (B, L) exceeds beta."""
-        beta = 1 / at.columns.visible.sum(dim=1, keepdim=True) if self.beta == "auto" else self.beta
-        return ((means > beta) & at.columns.image).sum(dim=1)
+    def density(self, maps: Maps, columns: Columns) -> Tensor:
+        """Share (B, H) of the image columns whose mean attention exceeds beta: the vision sinks."""
+        beta = 1 / columns.visible.sum(dim=1, keepdim=True) if self.beta == "auto" else self.beta
+        found = [((maps.column_means(head) > beta) & columns.image).sum(dim=1) for head in range(maps.heads)]
+        return torch.stack(found, dim=1) / columns.image.sum(dim=1, keepdim=True).clamp(min=1)

@@ -54,7 +54,7 @@ class IAVA(Intervention):
         kept = self.select(under_general, under_question, real)
         if prompt.record:
             for name, value in (("att1", under_general), ("att2", under_question), ("selected", kept)):
-                prompt.record(name, value)
+                prompt.record(name, value, "image token")
         # A row that keeps no token is answered by the plain model.
         removed = torch.zeros_like(prompt.layout.image).scatter(1, columns, ~kept & real)
         return Negative(

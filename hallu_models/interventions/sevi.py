@@ -23,6 +23,10 @@ PRESETS = {"balanced": (0.5, "8/32-31/32"), "focused": (4.0, "4/32-31/32")}
 """Strength and layers (section 4.1)."""
 
 
+CATEGORIES = ("other", "global", "core")
+"""What the observation ``category`` counts; global and core heads are semantic ones."""
+
+
 @dataclass(frozen=True)
 class SEVI(Intervention):
     """Move the attention of the last row towards semantic tokens, the text behind the image.
@@ -72,7 +76,7 @@ class SEVI(Intervention):
         core = semantic & (peak > self.kappa * semantic_mass)
         wide = semantic & ~core
         if at.record:
-            at.record("category", core.int() * 2 + wide.int())  # 0 other, 1 global, 2 core
+            at.record("category", core.int() * 2 + wide.int(), "head")  # index of CATEGORIES
         # Categories are fixed first; the others learn from the global heads' scores as they were.
         mean = (scores * wide[:, :, None]).sum(dim=1) / wide.sum(dim=1, keepdim=True).clamp(min=1)
         peaks = scores.masked_fill(~core[:, :, None], HIDDEN).amax(dim=1)

@@ -6,13 +6,14 @@ language prior of the others weighs less. Heads are chosen once, where the first
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from hallu_models.interventions.base import Intervention, LayerStep, Prompt
+from hallu_models.interventions.base import Answer, Intervention, LayerStep, Prompt
 from hallu_models.observations import Observation, per_layer
 
 
@@ -23,12 +24,14 @@ class VHR(Intervention):
     alpha: factor on the selected heads; 1 is the plain model, 2 the paper's value (section 4.1).
     variant: "paper"; or "official", the released code's: squared distances, and the outlier test is skipped in layers
         whose distances have a standard deviation (unbiased) of at most 1.
+    top_k: heads a layer that count in the observation T-VHD; 0 counts the larger half. It changes no answer.
     """
 
     name: ClassVar[str] = "vhr"
 
     alpha: float = 2.0
     variant: Literal["paper", "official"] = "paper"
+    top_k: int = 0
 
     def read(self, prompt: Prompt) -> None:
         if not prompt.layers:
@@ -60,6 +63,25 @@ class VHR(Intervention):
         if self.variant == "official":
             outlier &= divergence.std(dim=-1, keepdim=True) > 1
         return divergence.masked_fill(outlier, 0.0)
+
+    def review(self, answer: Answer) -> None:
+        """Record T-VHD (A, T): at each generated token, the sum of every layer's largest divergences (eq. 2).
+
+        The text-only branch follows the generated text. NaN behind the end of an answer.
+        """
+        scales = {layer: state["scale"] for layer, state in answer.states.items() if "scale" in state}
+        if not answer.record or not scales:
+            return
+        sees, blind = (
+            answer.run.head_outputs_along(answer.tokens, answer.rows, tuple(scales), image=image, scales=used)
+            for image, used in ((True, scales), (False, {}))
+        )
+        distances = [(sees[layer].float() - blind[layer].float()).norm(dim=-1) for layer in sorted(scales)]
+        by_head = torch.stack(distances, dim=2)
+        heads = by_head.shape[-1]
+        largest = by_head.topk(min(self.top_k or max(heads // 2, 1), heads), dim=-1).values.sum(dim=(2, 3))
+        behind = torch.arange(largest.shape[1], device=largest.device) >= answer.ends[:, None]
+        answer.record("tvhd", largest.masked_fill(behind, math.nan), "token")
 
     def observations(self, states: dict[int, dict[str, Any]]) -> dict[str, Observation]:
         return {
