@@ -30,7 +30,7 @@ FALLBACK_TEMPLATE = (
 
 @dataclass(frozen=True)
 class Generation:
-    """One answer: its text, the number of generated tokens (end-of-text included), and what the method observed.
+    """One answer: its text, its tokens (end-of-text included) and their number, and what the method observed.
 
     ``observations`` cover the whole batch that the answer was part of; ``row`` is this answer's index in them.
     """
@@ -39,6 +39,7 @@ class Generation:
     tokens: int
     prompt_tokens: int
     row: int = 0
+    token_ids: tuple[int, ...] = ()
     observations: dict[str, Observation] = field(default_factory=dict, repr=False)
 
 
@@ -184,8 +185,9 @@ def generate_in(
     answers = sequences[:, prompt:]
     texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
     return [
-        Generation(_cut(text, until).strip(), _length(row, tokenizer), prompt_tokens[index], index, observed)
+        Generation(_cut(text, until).strip(), length, prompt_tokens[index], index, tuple(row[:length]), observed)
         for index, (text, row) in enumerate(zip(texts, answers.tolist()))
+        for length in (_length(row, tokenizer),)
     ]
 
 

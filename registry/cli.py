@@ -19,6 +19,7 @@ examples:
   lmms-eval --model llava_vhr --tasks hallu_pope
   lmms-eval --model llava_vhr --model_args pretrained=demo,alpha=1.5 --tasks hallu_demo
   lmms-eval tasks --include-path "$(hallu tasks-path)"
+  hallu diagnose --what tvhd --image demo:3 --output tvhd.png
   hallu doctor                       when something is not found or does not load
 """
 
@@ -42,6 +43,11 @@ COMMANDS: Mapping[str, Command] = {
     "tasks-path": Command("print the task folder, for --include_path", "registry.listing:tasks_path"),
     "compare": Command(
         "compare runs of lmms-eval document by document", "hallu_tasks.compare:run", "hallu_tasks.compare:arguments"
+    ),
+    "diagnose": Command(
+        "look into a model while it answers: pictures and numbers of the papers",
+        "hallu_models.diagnostics.command:run",
+        "hallu_models.diagnostics.command:arguments",
     ),
     "doctor": Command(
         "check the installation; exit code 1 if something is wrong",

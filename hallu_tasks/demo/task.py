@@ -13,10 +13,11 @@ from PIL import Image
 
 
 @functools.cache
-def _pictures() -> dict[int, bytes]:
-    table = pyarrow.parquet.read_table(Path(__file__).parent / "scenes.parquet", columns=["image_id", "image"])
-    return {row["image_id"]: row["image"]["bytes"] for row in table.to_pylist()}
+def scenes() -> dict[int, dict[str, Any]]:
+    """The held-out scenes by image id: place, objects, and the encoded image."""
+    table = pyarrow.parquet.read_table(Path(__file__).parent / "scenes.parquet")
+    return {row["image_id"]: row for row in table.to_pylist()}
 
 
 def visual(doc: Mapping[str, Any]) -> list[Image.Image]:
-    return [Image.open(io.BytesIO(_pictures()[doc["image_id"]])).convert("RGB")]
+    return [Image.open(io.BytesIO(scenes()[doc["image_id"]]["image"]["bytes"])).convert("RGB")]
