@@ -69,11 +69,11 @@ class Maps:
         return total / number.clamp(min=1)
 
     def outputs(self, head: Tensor) -> Tensor:
-        """Head outputs (B, Lq, H, d) when all heads of a batch row take the map of ``head`` (B,)."""
-        value = self._call.value
-        blocks = []
+        """Head outputs (B, Lq, H, d), a new tensor, when all heads of a batch row take the map of ``head`` (B,)."""
+        value, group = self._call.value, self._call.group
+        outputs = value.new_empty(len(head), self.length, self.heads, value.shape[-1])
         for rows in self._blocks():
             attention = self.attention(head, rows).to(value.dtype)
-            blocks.append(attention[:, None] @ value)
-        grouped = torch.cat(blocks, dim=2)  # (B, Hkv, Lq, d): heads that share values share outputs.
-        return grouped.repeat_interleave(self._call.group, dim=1).transpose(1, 2)
+            shared = (attention[:, None] @ value).transpose(1, 2)  # Heads that share values share outputs.
+            outputs[:, rows] = shared if group == 1 else shared.repeat_interleave(group, dim=2)
+        return outputs

@@ -36,7 +36,9 @@ class EAH(Intervention):
             at.record("density", density, "head")
             at.record("chosen_head", torch.where(most > 0, head, -1))
         # Decode steps stay as they are: later layers' cached keys and values carry the effect.
-        return torch.where((most > 0)[:, None, None, None], maps.outputs(head), outputs)
+        edited, without_sinks = maps.outputs(head), most == 0
+        edited[without_sinks] = outputs[without_sinks]
+        return edited
 
     def density(self, maps: Maps, columns: Columns) -> Tensor:
         """Share (B, H) of the image columns whose mean attention exceeds beta: the vision sinks."""

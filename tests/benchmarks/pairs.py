@@ -27,7 +27,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Row:
-    """One cost. ``value`` compares arm with control: a ratio, or a difference in seconds (``difference``).
+    """One cost. ``value`` compares arm with control: a ratio, or a difference in ``unit`` (``difference``).
 
     control, arm: medians in ``unit``. quartiles: first and third, over the pairs. A row that could not be measured has
     no value, and its note says why.
@@ -86,12 +86,17 @@ def ratio_row(
 
 
 def difference_row(
-    measurement: str, where: str, seconds: Sequence[tuple[float, float]], bound: Bound | None, note: str = ""
+    measurement: str,
+    where: str,
+    values: Sequence[tuple[float, float]],
+    bound: Bound | None,
+    note: str = "",
+    unit: str = "s",
 ) -> Row:
     """The difference of the medians arm - control; the quartiles are those of the pairs' differences."""
-    control, arm = _medians(seconds)
-    quartiles = _quartiles([arm - control for control, arm in seconds])
-    return Row(measurement, where, control, arm, "s", arm - control, quartiles, len(seconds), bound, True, note)
+    control, arm = _medians(values)
+    quartiles = _quartiles([arm - control for control, arm in values])
+    return Row(measurement, where, control, arm, unit, arm - control, quartiles, len(values), bound, True, note)
 
 
 def _medians(values: Sequence[tuple[float, float]]) -> tuple[float, float]:

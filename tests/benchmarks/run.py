@@ -23,6 +23,7 @@ LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 import documents  # noqa: E402
 import forwards  # noqa: E402
+import memory  # noqa: E402
 import startup  # noqa: E402
 import tables  # noqa: E402
 import torch  # noqa: E402
@@ -31,7 +32,7 @@ from transformers.utils import logging  # noqa: E402
 
 import registry  # noqa: E402
 
-PARTS = ("demo", "random", "documents", "startup")
+PARTS = ("demo", "random", "documents", "memory", "startup")
 MEMORY_FOR_BATCH_4 = 3.0
 """Free GiB beside the weights: key-value cache, its copy while it grows, activations."""
 
@@ -66,6 +67,8 @@ def measure(chosen: argparse.Namespace) -> tuple[list[Row], list[str]]:
     if "demo" in chosen.only:
         scenario = forwards.demo_scenario()
         rows += forwards.rows(scenario, methods, steps=4 if quick else 32, repeats=many)
+        if "cicd" in methods:
+            rows += forwards.branch_rows(scenario, steps=4 if quick else 32, repeats=many)
         notes.append(scenario.description(repeats))
     if "random" in chosen.only:
         model = forwards.random_llava(2 if quick else 16)
@@ -75,11 +78,15 @@ def measure(chosen: argparse.Namespace) -> tuple[list[Row], list[str]]:
                 continue
             scenario = forwards.random_scenario(model, batch)
             rows += forwards.rows(scenario, methods, steps=4 if quick else 16, repeats=repeats)
+            if "cicd" in methods:
+                rows += forwards.branch_rows(scenario, steps=4 if quick else 16, repeats=repeats)
             notes.append(scenario.description(min(repeats, 3)))
         del model, scenario
         gc.collect()
     if "documents" in chosen.only:
         rows += documents.rows(methods, documents=documents.BATCH if quick else 64, repeats=repeats)
+    if "memory" in chosen.only:
+        rows += memory.rows(repeats=2 if quick else 3)
     if "startup" in chosen.only:
         rows += startup.rows(repeats=many)
     return rows, notes

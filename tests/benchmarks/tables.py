@@ -39,16 +39,17 @@ def _cells(row: Row) -> tuple[str, ...]:
     if row.value is None or row.quartiles is None or row.control is None or row.arm is None:
         return (row.measurement, row.where, "", "", "", "", "", "", row.result)
     digits = 3 if row.unit == "s" else 1
-    value = f"{row.value:+.3f} s" if row.difference else f"{row.value:.3f}"
+    value = f"{row.value:+.{digits}f} {row.unit}" if row.difference else f"{row.value:.3f}"
+    places = digits if row.difference else 3
     return (
         row.measurement,
         row.where,
         f"{row.control:.{digits}f} {row.unit}",
         f"{row.arm:.{digits}f} {row.unit}",
         value,
-        "{:.3f} to {:.3f}".format(*row.quartiles),
+        " to ".join(f"{quartile:.{places}f}" for quartile in row.quartiles),
         str(row.repeats),
-        _bound(row.bound, " s" if row.difference else ""),
+        _bound(row.bound, f" {row.unit}" if row.difference else ""),
         row.result,
     )
 
