@@ -12,11 +12,16 @@ from hallu_tasks.scoring.paired import Estimate
 
 __all__ = ["as_json", "as_markdown", "as_text"]
 
+MOST_COLUMNS = 3
+"""More arms than this do not fit side by side, and get a line each."""
+
 _ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 
 
 def as_text(comparison: Comparison) -> str:
     """Aligned columns, a block a task, the speed of the runs last."""
+    if len(comparison.arms) > MOST_COLUMNS:
+        return _text_by_arm(comparison)
     head, speed = _head(comparison), _speed(comparison)
     rows = [_cells(row) for block in comparison.blocks for row in block.rows]
     widths = [max(len(cells[column]) for cells in (head, speed, *rows)) for column in range(len(head))]
@@ -29,7 +34,9 @@ def as_text(comparison: Comparison) -> str:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """One table with a line a task, then what the columns mean."""
+    """One table with a line a task, or a table a task with a line an arm; then what the columns mean."""
+    if len(comparison.arms) > MOST_COLUMNS:
+        return _markdown_by_arm(comparison)
     head = _head(comparison)
     lines = [_piped(head), "|" + "---|" * len(head)]
     for block in comparison.blocks:
@@ -38,6 +45,50 @@ def as_markdown(comparison: Comparison) -> str:
     lines += [_piped(_speed(comparison)), ""]
     reasons = [reason for block in comparison.blocks for reason in _reasons(block, comparison.arms)]
     return "\n".join([*lines, *_legend(comparison), *reasons])
+
+
+def _text_by_arm(comparison: Comparison) -> str:
+    lines = [*_arms(comparison), "", *_legend(comparison), ""]
+    for block in comparison.blocks:
+        rows = [_metric_head(block)]
+        for number, arm in enumerate(comparison.arms):
+            rows.append([arm, *(_estimate_cell(row.estimates[number]) for row in block.rows)])
+            if number:
+                rows.append(["", *(_contrast_cell(row.contrasts[number - 1]) for row in block.rows)])
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        lines += [_title(block), *(_aligned(cells, widths) for cells in rows)]
+        lines += [f"  {reason}" for reason in _reasons(block, comparison.arms)]
+        lines.append("")
+    width = max(map(len, comparison.arms))
+    speeds = (f"{arm.ljust(width)}  {speed}" for arm, speed in zip(comparison.arms, _speed(comparison)[1:]))
+    return "\n".join([*lines, "tokens/s", *speeds])
+
+
+def _markdown_by_arm(comparison: Comparison) -> str:
+    lines = []
+    speeds = _speed(comparison)[1:]
+    for block in comparison.blocks:
+        head = [*_metric_head(block), "tokens/s"]
+        lines += [f"**{_title(block)}**", "", _piped(head), "|" + "---|" * len(head)]
+        for number, arm in enumerate(comparison.arms):
+            cells = [_estimate_cell(row.estimates[number]) for row in block.rows]
+            if number:
+                contrasts = (_contrast_cell(row.contrasts[number - 1]) for row in block.rows)
+                cells = [f"{cell}<br>{contrast}" for cell, contrast in zip(cells, contrasts)]
+            lines.append(_piped([f"`{arm}`", *cells, speeds[number]]))
+        lines.append("")
+    reasons = [reason for block in comparison.blocks for reason in _reasons(block, comparison.arms)]
+    return "\n".join([*lines, *_legend(comparison), *reasons])
+
+
+def _metric_head(block: Block) -> list[str]:
+    return ["", *(_label(row.metric) for row in block.rows)]
+
+
+def _contrast_cell(contrast: Contrast) -> str:
+    """``+1.7 [0.6, 2.7], p 0.001, worse``: the difference; a verdict only where there is one."""
+    verdict = f", {contrast.verdict}" if contrast.verdict not in (None, "no difference") else ""
+    return f"{_difference_cell(contrast)}, p {_p_value(contrast)}{verdict}"
 
 
 def as_json(comparison: Comparison) -> str:

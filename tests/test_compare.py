@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -333,6 +334,29 @@ def test_every_further_arm_is_compared_with_the_baseline(
     assert data["p_values_count"] == 2 * 10
     head = [text for text in run(capsys, *two, third)[1].splitlines() if "difference llava_vhr" in text]
     assert len(head) == 1 and "difference llava_pai" in head[0]
+
+
+def test_many_arms_get_a_line_each_with_the_same_cells(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    more = [write(tmp_path / name, Arm(f"llava_{name}", name, speed=200.0)) for name in ("pai", "eah")]
+    beside = run(capsys, *two, more[0])[1].splitlines()
+    below = run(capsys, *two, *more)[1].splitlines()
+    (side,) = [re.split(" {2,}", one) for one in beside if one.startswith("CHAIR_s")]
+    at = next(index for index, one in enumerate(below) if one.startswith("hallu_demo_chair"))
+    block = [re.split(" {2,}", one) for one in below[at + 1 : at + 9]]
+    assert block[0][1] == side[0] == "CHAIR_s ↓"
+    assert [one[0] for one in block[1:] if one[0]] == ["llava_base", "llava_vhr", "llava_pai", "llava_eah"]
+    assert [block[1][1], block[2][1], block[4][1]] == side[1:4]
+    assert block[3][1].startswith(f"{side[4]}, p ") and block[3][1].endswith(", better")
+    assert below[-1].split() == ["llava_eah", "200.0"]
+
+    piped = run(capsys, *two, *more, "--markdown")[1]
+    assert f"| `llava_vhr` | {block[2][1]}<br>{block[3][1]} |" in piped
+    tables = [part for part in piped.split("\n\n") if part.startswith("|")]
+    assert len(tables) == 3
+    assert all(len({one.count("|") for one in part.splitlines()}) == 1 for part in tables)
+    assert "| `llava_eah` |" in tables[0] and tables[0].splitlines()[-1].endswith("| 200.0 |")
 
 
 def test_undefined_scores_are_not_available_with_a_reason(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
