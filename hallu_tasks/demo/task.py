@@ -15,8 +15,17 @@ from PIL import Image
 @functools.cache
 def scenes() -> dict[int, dict[str, Any]]:
     """The held-out scenes by image id: place, objects, and the encoded image."""
-    table = pyarrow.parquet.read_table(Path(__file__).parent / "scenes.parquet")
-    return {row["image_id"]: row for row in table.to_pylist()}
+    return {row["image_id"]: row for row in _rows("scenes")}
+
+
+def questions() -> list[dict[str, Any]]:
+    """The POPE questions: image id, category, question and answer."""
+    return _rows("pope")
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(Path(__file__).parent / f"{name}.parquet").to_pylist()
+    return rows
 
 
 def visual(doc: Mapping[str, Any]) -> list[Image.Image]:
