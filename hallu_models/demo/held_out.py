@@ -22,7 +22,7 @@ from hallu_models.demo import scenes
 
 SEED = 20_000
 SCENES, ASKED_SCENES = 512, 256
-NOISE = 10.0
+NOISE = 30.0
 
 
 def held_out(seed: int = SEED, number: int = SCENES, noise: float = NOISE) -> list[scenes.Scene]:

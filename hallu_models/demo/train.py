@@ -10,7 +10,6 @@ so each is trained as if it stood alone.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import time
@@ -226,9 +225,7 @@ def text_loss(model: Llava, packed: Packed, features: Tensor) -> Tensor:
         use_cache=False,
     ).last_hidden_state
     chosen = packed.targets != -100
-    losses = nn.functional.cross_entropy(
-        model.lm_head(hidden[chosen]).float(), packed.targets[chosen], reduction="none"
-    )
+    losses = nn.functional.cross_entropy(model.lm_head(hidden[chosen]), packed.targets[chosen], reduction="none")
     weights = packed.weights[chosen]
     return (losses * weights).sum() / weights.sum()
 
@@ -252,9 +249,8 @@ def train_vision(model: Llava, processor: LlavaProcessor, steps: int, seed: int,
     for step in range(1, steps + 1):
         batch = [next(stream)[0] for _ in range(64)]
         labels = cell_labels(batch)
-        with autocast():
-            patches = model.model.multi_modal_projector(image_features(model, pixels(processor, batch)))
-        grid = patches.float().view(64, side // half, half, side // half, half, -1).mean(dim=(2, 4)).flatten(1, 2)
+        patches = model.model.multi_modal_projector(image_features(model, pixels(processor, batch)))
+        grid = patches.view(64, side // half, half, side // half, half, -1).mean(dim=(2, 4)).flatten(1, 2)
         names = nn.functional.normalize(torch.cat([words[first], empty]), dim=-1)
         logits = SHARPNESS * nn.functional.normalize(grid, dim=-1) @ names.T
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
@@ -268,22 +264,18 @@ def train_vision(model: Llava, processor: LlavaProcessor, steps: int, seed: int,
 def train_language(
     model: Llava, processor: LlavaProcessor, steps: int, batch_size: int, questions: int, seed: int, log: Log
 ) -> None:
-    """Stage 2: captions and yes/no questions; the vision tower is frozen for the first half."""
-    tower = list(model.model.vision_tower.parameters())
-    optimizer, schedule = optimise(model.parameters(), 2e-3, steps)
+    """Stage 2: captions and yes/no questions. The vision tower stays as stage 1 left it."""
+    model.model.vision_tower.requires_grad_(False)
+    optimizer, schedule = optimise((p for p in model.parameters() if p.requires_grad), 2e-3, steps)
     stream = scenes.stream(seed)
     total, since = 0.0, 0
     for step in range(1, steps + 1):
-        frozen = step <= steps // 2
-        for parameter in tower:
-            parameter.requires_grad_(not frozen)
         batch = [next(stream) for _ in range(batch_size)]
         packed = Packed(processor.tokenizer, batch, questions)
         values = pixels(processor, [scene for scene, _ in batch])
-        with autocast():
-            with torch.no_grad() if frozen else contextlib.nullcontext():
-                features = image_features(model, values)
-            loss = text_loss(model, packed, features)
+        with torch.no_grad():
+            features = image_features(model, values)
+        loss = text_loss(model, packed, features)
         advance(loss, optimizer, schedule)
         total, since = total + loss.item(), since + 1
         if step % 50 == 0 or step == steps:
@@ -326,17 +318,11 @@ def advance(loss: Tensor, optimizer: Optimizer, schedule: LRScheduler) -> None:
     schedule.step()
 
 
-def autocast() -> torch.autocast:
-    """bfloat16 matrix products where the processor has instructions for them."""
-    native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=native)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for the checkpoint and training_log.jsonl")
-    parser.add_argument("--vision-steps", type=int, default=800)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--vision-steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--batch-size", type=int, default=24, help="pictures a step, each with one caption")
     parser.add_argument("--questions", type=int, default=3, help="yes/no questions a picture")
     parser.add_argument("--seed", type=int, default=1)
@@ -360,8 +346,6 @@ def main() -> None:
         train_language(
             model, processor, arguments.steps, arguments.batch_size, arguments.questions, arguments.seed + 1000, log
         )
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
     model.eval().save_pretrained(arguments.output)
     processor.save_pretrained(arguments.output)
 
