@@ -6,7 +6,10 @@ STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 RUN = $(BIN)/lmms-eval --model $(1) --model_args pretrained=demo --tasks hallu_demo --batch_size 16 --output_path results/$(1) --log_samples
 
-.PHONY: demo test bench lint types readme clean
+PICTURES := hallu_models/diagnostics/pictures
+DIAGNOSE = $(BIN)/hallu diagnose --image demo:0
+
+.PHONY: demo test bench pictures lint types readme clean
 
 demo: $(STAMP)
 	$(call RUN,llava_base)
@@ -25,6 +28,12 @@ lint: $(DEV)
 
 types: $(DEV)
 	$(BIN)/mypy
+
+# The pictures of the README.
+pictures: $(DEV)
+	for what in vhd tvhd iava liae iaf semantic flow contrast; do $(DIAGNOSE) --what $$what --output $(PICTURES)/$$what.png || exit 1; done
+	$(DIAGNOSE) --what sinks --model_args pretrained=demo,beta=auto --output $(PICTURES)/sinks.png
+	$(BIN)/hallu diagnose --what tvhd --task hallu_demo_chair --limit 200 --output $(PICTURES)/distribution.png
 
 readme: $(DEV)
 	$(BIN)/python tests/readme_tables.py --write

@@ -40,7 +40,7 @@ class Layout:
 
     def columns(self, length: int) -> Columns:
         """The columns up to ``length``, those of generated tokens included."""
-        if self._grown is None or self._grown.image.shape[1] != length:
+        if self._grown is None or self._grown.length != length:
             object.__setattr__(self, "_grown", Columns(self, length))
         assert self._grown is not None
         return self._grown
@@ -118,11 +118,16 @@ class Columns:
     """A layout's masks (B, Lk) over prompt and generated columns; a generated column is text after the image."""
 
     def __init__(self, layout: Layout, length: int) -> None:
+        self.length = length
         self._layout, self._extra = layout, length - layout.padding.shape[1]
-        self.image = self._extended(layout.image)
 
     def _extended(self, mask: Tensor, generated: bool = False) -> Tensor:
         return nn.functional.pad(mask, (0, self._extra), value=generated) if self._extra else mask
+
+    @cached_property
+    def image(self) -> Tensor:
+        """Image columns."""
+        return self._extended(self._layout.image)
 
     @cached_property
     def visible(self) -> Tensor:

@@ -33,8 +33,6 @@ from transformers.utils import logging  # noqa: E402
 import registry  # noqa: E402
 
 PARTS = ("demo", "random", "documents", "memory", "startup")
-MEMORY_FOR_BATCH_4 = 3.0
-"""Free GiB beside the weights: key-value cache, its copy while it grows, activations."""
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -72,19 +70,19 @@ def measure(chosen: argparse.Namespace) -> tuple[list[Row], list[str]]:
         notes.append(scenario.description(repeats))
     if "random" in chosen.only:
         model = forwards.random_llava(2 if quick else 16)
-        for batch in (1,) if quick else (1, 4):
-            if batch > 1 and _free_gib() < MEMORY_FOR_BATCH_4:
-                notes.append(f"random LLaVA, batch {batch}: left out, less than {MEMORY_FOR_BATCH_4:.0f} GiB are free")
-                continue
-            scenario = forwards.random_scenario(model, batch)
-            rows += forwards.rows(scenario, methods, steps=4 if quick else 16, repeats=repeats)
-            if "cicd" in methods:
-                rows += forwards.branch_rows(scenario, steps=4 if quick else 16, repeats=repeats)
-            notes.append(scenario.description(min(repeats, 3)))
+        scenario = forwards.random_scenario(model, 1)
+        rows += forwards.rows(scenario, methods, steps=4 if quick else 16, repeats=repeats)
+        if "cicd" in methods:
+            rows += forwards.branch_rows(scenario, steps=4 if quick else 16, repeats=repeats)
+        notes.append(scenario.description(min(repeats, 3)))
         del model, scenario
         gc.collect()
     if "documents" in chosen.only:
-        rows += documents.rows(methods, documents=documents.BATCH if quick else 64, repeats=repeats)
+        rows += documents.rows(
+            [name for name in methods if name in documents.BOUNDS],
+            documents=documents.BATCH if quick else 64,
+            repeats=repeats,
+        )
     if "memory" in chosen.only:
         rows += memory.rows(repeats=2 if quick else 3)
     if "startup" in chosen.only:
@@ -106,11 +104,6 @@ def header() -> dict[str, str]:
 
 def _cpu_model() -> str:
     return _proc_value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
-
-
-def _free_gib() -> float:
-    found = _proc_value("/proc/meminfo", "MemAvailable")
-    return float(found.split()[0]) / 2**20 if found else float("inf")
 
 
 def _proc_value(file: str, key: str) -> str:
