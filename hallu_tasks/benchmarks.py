@@ -51,6 +51,8 @@ class Benchmark:
     rule: str | None
     metrics: Callable[[Iterable[Record]], list[Metric]]
     documents: Callable[[Metric, Mapping[int, Record]], tuple[dict[Any, Record], dict[Any, Hashable]]]
+    scored: Callable[[Mapping[int, Record]], Mapping[int, Record]] = dict
+    """The records that count: a limited run may end in the middle of what is scored together."""
 
     def record(self, sample: Sample) -> Record | None:
         """The sample's record, ``None`` when it is not one of this benchmark."""
@@ -75,9 +77,13 @@ def _counts(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Re
 
 def _pairs(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Record], dict[Any, Hashable]]:
     chosen = [record for record in records.values() if record["category"] in metric.subtasks]
-    # A run with an odd --limit ends on half a pair.
-    pairs = mme.pairs(mme.whole_pairs(chosen)[0])
+    pairs = mme.pairs(chosen)
     return {**pairs}, {(subtask, image): image for subtask, image in pairs}
+
+
+def _whole_pairs(records: Mapping[int, Record]) -> dict[int, Record]:
+    whole = {id(record) for record in mme.whole_pairs(records.values())[0]}
+    return {document: record for document, record in records.items() if id(record) in whole}
 
 
 def _unparsed(sums: Mapping[str, Array]) -> Array:
@@ -161,6 +167,7 @@ BENCHMARKS = (
         rule=None,
         metrics=_mme,
         documents=_pairs,
+        scored=_whole_pairs,
     ),
 )
 """In the order in which their blocks are shown."""

@@ -181,14 +181,16 @@ def _block(
     documents = differences.shared_documents(samples, benchmark)
     if not documents:
         raise ValueError(f"the arms have no document of {task} in common; rerun them with the same --limit and data")
-    records = [{document: benchmark.record(arm[document]) or {} for document in documents} for arm in samples]
+    records = [
+        benchmark.scored({document: benchmark.record(arm[document]) or {} for document in documents}) for arm in samples
+    ]
     rows = []
     for metric in benchmark.metrics(records[0].values()):
         if metric.headline or every_metric:
             prepared = [benchmark.documents(metric, arm) for arm in records]
             rows.append(_row(metric, [one for one, _ in prepared], prepared[0][1], resamples, seed))
     images = {repr(record.get(benchmark.image)) for record in records[0].values()}
-    return Block(task, benchmark, len(documents), len(images), tuple(rows))
+    return Block(task, benchmark, len(records[0]), len(images), tuple(rows))
 
 
 def _row(metric: Metric, arms: Sequence[Records], unit: Mapping[Any, Hashable], resamples: int, seed: int) -> Row:

@@ -590,6 +590,14 @@ def test_a_limited_or_shifted_run_is_complete(tmp_path: Path) -> None:
     assert sorted(results.read(str(write(tmp_path, arm))).tasks["hallu_demo_chair"].samples) == list(range(35, 40))
 
 
+def test_half_a_pair_that_a_limit_leaves_is_not_counted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    arms = [replace(arm, tasks=["hallu_demo_mme"], lines=lambda _, lines: lines[:21]) for arm in (BASE, VHR)]
+    paths = [write(tmp_path / "cut" / arm.model, arm) for arm in arms]
+    assert "20 questions on 4 images" in run(capsys, *paths)[1]
+
+
 def test_tasks_that_cannot_be_compared_are_left_out_with_a_note(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
 ) -> None:
