@@ -50,7 +50,7 @@ def _lines(card: Card, verbose: bool) -> Iterator[str]:
     if card.parameters:
         yield from ("", "Parameters")
         for parameter in card.parameters:
-            yield f"  {parameter.name} = {show(parameter.default)}  {parameter.provenance}"
+            yield f"  {parameter.name} = {show(parameter.default) or '(empty)'}  {parameter.provenance}"
             yield from _wrapped(parameter.text, "      ")
             yield from _wrapped(f"Allowed: {parameter.allowed}.", "      ")
     if verbose:

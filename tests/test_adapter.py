@@ -10,7 +10,7 @@ import torch
 from lmms_eval.api.instance import Instance
 from PIL import Image
 
-from hallu_models import models
+from hallu_models import generation, models
 
 CAPTION = {"max_new_tokens": 12, "temperature": 0, "top_p": 0, "do_sample": False, "until": []}
 
@@ -184,6 +184,64 @@ def test_video_is_refused(load):
     request[0].arguments = ("a", lambda doc: video, CAPTION, 0, "some_task", "test")
     with pytest.raises(RuntimeError, match=r"document 0: ValueError: .*'video'.*only text and images"):
         model.generate_until(request)
+
+
+def other_images(load, monkeypatch, docs, size, **arguments):
+    """The other image that each document was contrasted with, by its text and own image."""
+    model = load("llava_cicd", batch_size=size, **arguments)
+    seen = {}
+
+    def generate_in(session, conversations, **_):
+        images = list(session.other_images or [])
+        for conversation in conversations:
+            own = [part["image"] for part in conversation[0]["content"] if part["type"] == "image"]
+            text = conversation[0]["content"][-1]["text"]
+            seen[(text, *(image.tobytes() for image in own))] = [images.pop(0).tobytes() for _ in own]
+        assert not images
+        return [generation.Generation("yes", 1, 1) for _ in conversations]
+
+    monkeypatch.setattr(generation, "generate_in", generate_in)
+    model.generate_until(requests(model, docs))
+    return seen
+
+
+def test_the_other_image_is_another_one_of_the_task_whatever_the_batch(load, monkeypatch, recovery):
+    docs = [*DOCS, {"image": None, "text": "No image here."}, {"image": 3, "text": "The image of document 3 again."}]
+    chosen = other_images(load, monkeypatch, docs, 1)
+    of_task = {picture(doc["image"]).tobytes() for doc in docs if doc["image"] is not None}
+    assert chosen.pop(("No image here.",)) == []
+    assert len(chosen) == len(docs) - 1
+    for (_, own), others in chosen.items():
+        assert len(others) == 1 and others[0] in of_task - {own}
+    assert len({others[0] for others in chosen.values()}) > 5, "not one image for all"
+    batched = other_images(load, monkeypatch, docs, 4)
+    assert {key: value for key, value in batched.items() if len(key) > 1} == chosen
+    assert {k: v for k, v in other_images(load, monkeypatch, docs, 4, seed=1).items() if len(k) > 1} != chosen
+
+
+def test_contrasting_answers_do_not_depend_on_the_batch_size(load):
+    results = [texts((m := load("llava_cicd", batch_size=size)).generate_until(requests(m, DOCS))) for size in (1, 8)]
+    plain = load("llava_base", batch_size=8)
+    assert results[0] == results[1] != texts(plain.generate_until(requests(plain, DOCS)))
+
+
+@pytest.mark.parametrize("name", ["llava_cicd", "llava_sevi"])
+def test_a_contrast_on_a_task_of_one_document_is_refused_before_generation(load, name, monkeypatch):
+    model = load(name, batch_size=4)
+    monkeypatch.setattr(model.host.model, "generate", lambda **_: pytest.fail("it generated"))
+    with pytest.raises(ValueError, match="contrasts with another image.*only one document"):
+        model.generate_until(requests(model, DOCS[:1]))
+
+
+def test_sevi_without_its_contrast_runs_on_one_document(load):
+    model = load("llava_sevi", batch_size=4, cicd=False)
+    assert texts(model.generate_until(requests(model, DOCS[:1])))
+
+
+def test_a_task_of_one_image_only_has_no_other(load):
+    model = load("llava_cicd", batch_size=4)
+    with pytest.raises(RuntimeError, match="some_task, split test, document .*no other image"):
+        model.generate_until(requests(model, [{"image": 1, "text": text} for text in TEXTS]))
 
 
 def test_until_cuts_the_answer(load):
