@@ -1,6 +1,7 @@
 """Pure scorers: text in, numbers out. No torch, no lmms-eval, no network.
 
-Import the modules, ``from hallu_tasks.scoring import chair, yesno, pope, mme, paired``.
+Import the modules, ``from hallu_tasks.scoring import chair, yesno, pope, mme, amber, textvqa, opope, hallusion,
+paired``.
 
 What holds for every scorer:
 
@@ -8,6 +9,6 @@ What holds for every scorer:
   documented: means (`mean_length`, `mean_mentions`), MME's points, p values (0-1).
 * A score whose denominator is zero is ``None``, and ``result["reasons"]`` says why under the same key.
 * A scorer turns each document into a flat record of summable numbers and text labels such as ``mode``
-  (`chair.record`, `pope.record`, `mme.pairs`), and a score is a function of the records' sums. `paired`
-  resamples the same records, so an interval is always that of the printed score.
+  (`chair.record`, `pope.record`, `mme.pairs`, `hallusion.sets`), and a score is a function of the records' sums.
+  `paired` resamples the same records, so an interval is always that of the printed score.
 """
