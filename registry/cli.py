@@ -19,6 +19,7 @@ examples:
   lmms-eval --model llava_vhr --tasks hallu_pope
   lmms-eval --model llava_vhr --model_args pretrained=demo,alpha=1.5 --tasks hallu_demo
   lmms-eval tasks --include-path "$(hallu tasks-path)"
+  hallu score pope --answers answers.jsonl --questions coco_pope_random.json
   hallu diagnose --what tvhd --image demo:3 --output tvhd.png
   hallu doctor                       when something is not found or does not load
 """
@@ -44,8 +45,13 @@ COMMANDS: Mapping[str, Command] = {
     "compare": Command(
         "compare runs of lmms-eval document by document", "hallu_tasks.compare:run", "hallu_tasks.compare:arguments"
     ),
+    "score": Command(
+        "score files of captions or answers that other code wrote",
+        "hallu_tasks.score:run",
+        "hallu_tasks.score:arguments",
+    ),
     "diagnose": Command(
-        "look into a model while it answers: pictures and numbers of the papers",
+        "look into a model while it answers",
         "hallu_models.diagnostics.command:run",
         "hallu_models.diagnostics.command:arguments",
     ),

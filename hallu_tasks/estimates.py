@@ -1,0 +1,150 @@
+"""Scores with their intervals, for answers that were read from files.
+
+Every interval is over images: Wilson's for a proportion of independent captions (CHAIR_s), else a percentile
+bootstrap that draws images with all their questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hallu_tasks import benchmarks
+from hallu_tasks.benchmarks import Metric
+from hallu_tasks.pope_answers import Question
+from hallu_tasks.scoring import chair, mme, paired, pope
+from hallu_tasks.scoring.units import Array, Record
+
+__all__ = ["Bootstrap", "Result", "Score", "chair_scores", "mme_scores", "pope_scores"]
+
+_BENCHMARKS = {one.title: one for one in benchmarks.BENCHMARKS}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of the result: what it is called, its unit and better direction, and its estimate."""
+
+    metric: Metric
+    estimate: paired.Estimate
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are drawn."""
+
+    resamples: int = 10_000
+    seed: int = 0
+
+    def score(self, metric: Metric, records: Mapping[Any, Record], unit: Mapping[Any, Hashable]) -> Score:
+        """The metric over `records`, resampling units; a proportion of single documents gets Wilson's interval."""
+        if metric.outcome is not None and len(set(unit.values())) == len(unit):
+            return Score(metric, paired.proportion(records, outcome=metric.outcome))
+        estimate = paired.estimate(
+            records, statistic=metric.statistic, unit=unit, resamples=self.resamples, seed=self.seed
+        )
+        return Score(metric, estimate)
+
+
+DEFAULT = Bootstrap()
+
+Result = dict[str, Any]
+"""A scorer's result with a `Score` in the place of each number that has an interval."""
+
+
+def chair_scores(
+    captions: Mapping[int, str],
+    truth: Mapping[int, Iterable[str]],
+    mode: str = "reference",
+    bootstrap: Bootstrap = DEFAULT,
+) -> Result:
+    """Return `chair.aggregate` with a `Score` for each score, and ``images_count``."""
+    records = {image: chair.record(text, frozenset(truth[image]), mode) for image, text in captions.items()}
+    return {
+        **chair.aggregate(records.values()),
+        **_scores("CHAIR", records, {image: image for image in records}, bootstrap),
+        "images_count": len(records),
+    }
+
+
+def pope_scores(
+    said: Mapping[tuple[str, int, str], str],
+    asked: Iterable[Question],
+    policy: str = "official",
+    bootstrap: Bootstrap = DEFAULT,
+) -> Result:
+    """Return `pope.score_by_strategy` with a `Score` for each score, and ``images_count``.
+
+    `said` maps the keys of all questions in `asked` to answers.
+    """
+    questions = {question.key: question for question in asked}
+    labels = {key: question.label for key, question in questions.items()}
+    result = pope.score_by_strategy(said, labels, policy)
+    records = {key: pope.record(said[key], label, policy) for key, label in labels.items()}
+    images = {key: question.image for key, question in questions.items()}
+    strategies = {}
+    for strategy in dict.fromkeys(question.key[0] for question in questions.values()):
+        own = {key: record for key, record in records.items() if key[0] == strategy}
+        scores = _scores("POPE", own, {key: images[key] for key in own}, bootstrap)
+        strategies[strategy] = {**result["strategies"][strategy], **scores}
+    pooled = _scores("POPE", records, images, bootstrap)
+    mean = Metric("f1_mean_of_strategies", "mean F1 of the strategies", _mean_f1(list(strategies)), "higher")
+    return {
+        **result,
+        "strategies": strategies,
+        "pooled": {**result["pooled"], **pooled},
+        "f1_mean_of_strategies": bootstrap.score(mean, _by_strategy(records), images),
+        "f1_pooled": pooled["f1"],
+        "images_count": len(set(images.values())),
+    }
+
+
+def mme_scores(records: Iterable[Mapping[str, Any]], bootstrap: Bootstrap = DEFAULT) -> Result:
+    """Return `mme.score` with a `Score` for the points of each subtask and total that is there."""
+    listed = list(records)
+    result = mme.score(listed)
+    for metric in _BENCHMARKS["MME"].metrics(listed):
+        pairs = mme.pairs(record for record in listed if record["category"] in metric.subtasks)
+        score = bootstrap.score(metric, pairs, {key: _mme_image(*key) for key in pairs})
+        if metric.name in mme.TOTALS:
+            result[metric.name] = score
+        else:
+            result["subtasks"][metric.name]["score"] = score
+    return result
+
+
+def _scores(
+    title: str, records: Mapping[Any, Record], unit: Mapping[Any, Hashable], bootstrap: Bootstrap
+) -> dict[str, Score]:
+    metrics = _BENCHMARKS[title].metrics(records.values())
+    # Counts stand beside the scores as plain numbers.
+    return {one.name: bootstrap.score(one, records, unit) for one in metrics if not one.name.endswith("_count")}
+
+
+def _by_strategy(records: Mapping[Any, Record]) -> dict[Any, Record]:
+    """The columns of F1 under the name of each record's strategy, zero for the others."""
+    columns = ("true_positive", "predicted_yes", "labelled_yes")
+    blank = {f"{strategy}.{column}": 0 for strategy, *_ in records for column in columns}
+    return {
+        key: blank | {f"{key[0]}.{column}": record[column] for column in columns} for key, record in records.items()
+    }
+
+
+def _mean_f1(strategies: list[str]) -> Callable[[Mapping[str, Array]], Array]:
+    ratios = [
+        paired.Ratio(f"{name}.true_positive", (f"{name}.predicted_yes", f"{name}.labelled_yes"), scale=200)
+        for name in strategies
+    ]
+
+    def mean(sums: Mapping[str, Array]) -> Array:
+        values: Array = np.mean([ratio(sums) for ratio in ratios], axis=0)
+        return values
+
+    return mean
+
+
+def _mme_image(subtask: str, image: str) -> Hashable:
+    # The four hallucination subtasks share COCO's images; elsewhere names such as 0001.png begin anew.
+    return image if subtask in mme.HALLUCINATION else (subtask, image)

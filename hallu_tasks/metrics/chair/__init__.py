@@ -1,0 +1,1 @@
+"""CHAIR as a module for ``evaluate``."""

@@ -1,0 +1,1 @@
+"""MME as a module for ``evaluate``."""

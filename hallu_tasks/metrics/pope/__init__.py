@@ -1,0 +1,1 @@
+"""POPE as a module for ``evaluate``."""

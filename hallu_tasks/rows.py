@@ -1,0 +1,88 @@
+"""JSON files of answers and questions: a list or an object a line, each row with the place that an error names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Row", "read", "text"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One object of a file. `place` is ``answers.jsonl, line 3`` or ``answers.json, entry 3``."""
+
+    place: str
+    fields: Mapping[str, Any]
+
+    def get(self, key: str, fix: str) -> Any:
+        """The value under `key`; `ValueError` with the keys there are and the fix when it is missing."""
+        if key not in self.fields:
+            raise ValueError(f"{self.place} has no {key!r}; its keys: {', '.join(self.fields) or 'none'}; {fix}")
+        return self.fields[key]
+
+    def words(self, key: str, fix: str) -> str:
+        """The text under `key`; `ValueError` when it is missing or no text."""
+        value = self.get(key, fix)
+        if not isinstance(value, str):
+            raise ValueError(f"{self.place}: the value of {key!r} must be text, got {value!r}; {fix}")
+        return value
+
+
+def text(path: str, wanted: str) -> str:
+    """The content of a text file in UTF-8, line ends as they are; `wanted` says what was expected there.
+
+    Raises `ValueError` for a file that is missing, a folder, unreadable, or in another encoding.
+    """
+    if not Path(path).exists():
+        raise ValueError(f"{path} does not exist; {wanted}")
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; {wanted}")
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def read(path: str, wanted: str) -> list[Row]:
+    """The rows of a JSON list, however it is broken into lines, or of a file with one JSON object a line.
+
+    Raises `ValueError` as `text` does, and for an empty file, invalid JSON and entries that are no objects.
+    """
+    content = text(path, wanted)
+    if content.lstrip().startswith("["):
+        named = ((f"{path}, entry {number}", value) for number, value in enumerate(_parsed(content, path), start=1))
+    else:
+        named = ((place, _parsed(line, path, place)) for place, line in _lines(content, path, wanted))
+    rows = []
+    for place, value in named:
+        if not isinstance(value, dict):
+            raise ValueError(f"{place} is a JSON {type(value).__name__}, not an object; {wanted}")
+        rows.append(Row(place, value))
+    if not rows:
+        raise ValueError(f"{path} is empty; {wanted}")
+    return rows
+
+
+def _lines(content: str, path: str, wanted: str) -> list[tuple[str, str]]:
+    if content.lstrip().split("\n", 1)[0].strip() == "{":
+        keys = ", ".join(list(_parsed(content, path))[:5])
+        raise ValueError(f"{path} is one JSON object with the keys {keys}; {wanted}")
+    # Other line separators than this one may stand unescaped inside a JSON text.
+    lines = enumerate(content.split("\n"), start=1)
+    return [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
+
+
+def _parsed(content: str, path: str, place: str = "") -> Any:
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        where = place or f"{path}, line {error.lineno}"
+        raise ValueError(
+            f"{where}: not valid JSON ({error.msg}); it was cut off or edited, so write it again"
+        ) from None

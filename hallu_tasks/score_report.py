@@ -1,0 +1,127 @@
+"""The result of ``hallu score`` as text or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hallu_tasks.estimates import Result, Score
+from hallu_tasks.scoring import mme
+
+__all__ = ["as_json", "as_text"]
+
+MOST_COLUMNS = 4
+"""More strategies than this, with their pooled scores, do not fit side by side and get a further table."""
+
+_ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
+
+
+def as_json(result: Result) -> str:
+    """Everything, unrounded; each `Score` as an object, ``null`` where a value is undefined, with its reason."""
+    return json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+
+
+def as_text(result: Result) -> str:
+    """Aligned columns under the benchmark, the rule, the files, and what was counted."""
+    body = {"CHAIR": _chair, "POPE": _pope, "MME": _mme}[result["benchmark"]](result)
+    files = result["files"]
+    width = max(map(len, files))
+    named = [f"{what.ljust(width)}  {', '.join(paths)}" for what, paths in files.items()]
+    notes = [f"Note: {note}" for note in result["notes"]]
+    return "\n".join([*body[:1], *named, "Values with 95 % intervals over images.", *notes, "", *body[1:]])
+
+
+def _chair(result: Result) -> list[str]:
+    scores = [value for value in result.values() if isinstance(value, Score)]
+    return [
+        f"CHAIR in percent, mean length in tokens; mode {result['mode']}; {result['captions_count']} captions",
+        *_table([[_label(score), _cell(score)] for score in scores]),
+        "",
+        f"{result['hallucinated_count']} of {result['mentions_count']} mentions are hallucinated; "
+        f"{result['captions_without_objects_count']} captions name no object",
+        *_reasons("", scores),
+    ]
+
+
+def _pope(result: Result) -> list[str]:
+    columns: dict[str, Mapping[str, Any]] = dict(result["strategies"])
+    if len(columns) > 1:
+        columns["all pooled"] = result["pooled"]
+    lines = [
+        f"POPE in percent; policy {result['policy']}; {result['pooled']['questions_count']} questions on "
+        f"{result['images_count']} images",
+    ]
+    names = list(columns)
+    for start in range(0, len(names), MOST_COLUMNS):
+        shown = names[start : start + MOST_COLUMNS]
+        first = [value for value in columns[shown[0]].values() if isinstance(value, Score)]
+        rows = [["", *shown]]
+        rows += [[_label(score), *(_cell(columns[name][score.metric.name]) for name in shown)] for score in first]
+        rows += [[what, *(str(columns[name][f"{what}_count"]) for name in shown)] for what in ("questions", "unparsed")]
+        lines += [*_table(rows), ""]
+    if len(columns) > 1:
+        mean, pooled = result["f1_mean_of_strategies"], result["f1_pooled"]
+        lines += _table([[_label(mean), _cell(mean)], ["F1 of all questions pooled ↑", _cell(pooled)]])
+    for name, column in columns.items():
+        lines += _reasons(f"{name}, ", [value for value in column.values() if isinstance(value, Score)])
+    return lines if lines[-1] else lines[:-1]
+
+
+def _mme(result: Result) -> list[str]:
+    rows = [["", "points ↑", "accuracy", "accuracy+", "questions", "unparsed"]]
+    for name in result["subtasks_present"]:
+        subtask = result["subtasks"][name]
+        numbers = [f"{subtask[key]:.1f}" for key in ("accuracy", "accuracy_plus")]
+        counts = [str(subtask[key]) for key in ("questions_count", "unparsed_count")]
+        rows.append([name, _cell(subtask["score"]), *numbers, *counts])
+    totals = [
+        [name, _cell(result[name]) if isinstance(result[name], Score) else f"N/A, {result['reasons'][name]}"]
+        for name in ("hallucination", "perception", "cognition")
+    ]
+    scores = [result["subtasks"][name]["score"] for name in result["subtasks_present"]]
+    return [
+        f"MME in points, accuracy in percent; policy {result['policy']}; {result['questions_count']} questions on "
+        f"{result['images_count']} images",
+        *_table(rows),
+        "",
+        *_table([[f"{name} (of {200 * len(mme.TOTALS[name])})", cell] for name, cell in totals]),
+        *_reasons("", scores),
+    ]
+
+
+def _label(score: Score) -> str:
+    return f"{score.metric.label}{_ARROWS[score.metric.direction]}"
+
+
+def _cell(score: Score) -> str:
+    value, interval = score.estimate.value, score.estimate.interval
+    if value is None:
+        return "N/A"
+    return f"{value:.1f} " + ("[N/A]" if interval is None else f"[{interval[0]:.1f}, {interval[1]:.1f}]")
+
+
+def _reasons(prefix: str, scores: Sequence[Score]) -> Iterator[str]:
+    """Why values or intervals are N/A."""
+    for score in scores:
+        for what, reason in list(score.estimate.reasons.items())[:1]:
+            problem = "N/A" if what == "value" else "no interval"
+            yield f"{prefix}{score.metric.label}: {problem}, {reason}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip() for cells in rows]
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, Score):
+        raise TypeError(f"{value!r} has no JSON form")
+    return {
+        "value": value.estimate.value,
+        "interval": value.estimate.interval,
+        "method": value.estimate.method,
+        "unit": value.metric.unit,
+        "better": value.metric.direction,
+        "reasons": value.estimate.reasons,
+    }

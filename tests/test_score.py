@@ -1,0 +1,690 @@
+"""``hallu score``: the files it reads, what it refuses, and that a score belongs to its question."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hallu_tasks
+from hallu_tasks import answers, score
+from hallu_tasks.scoring import chair, mme, paired, pope
+from registry import cli
+
+ROOT = Path(hallu_tasks.__file__).parents[1]
+QUICK = ("--resamples", "300")
+
+CATEGORIES = {1: "person", 18: "dog", 34: "frisbee", 15: "bench", 6: "bus"}
+OBJECTS = {310196: (1, 18, 34), 42: (1, 18, 34), 7: (6,), 8: ()}
+"""Images of the truth and the categories annotated in them."""
+SENTENCES = {310196: "Two dogs play.", 42: "A dog.", 7: "A red double-decker.", 8: "An empty field."}
+EXAMPLE = {310196: "Two dogs play with a frisbee near a bench. A dog jumps.", 42: "A dog."}
+"""Dog, frisbee, bench, dog and dog, where there are a dog, a person and a frisbee."""
+
+Row = Mapping[str, Any]
+
+
+def lines(path: Path, rows: Sequence[Row]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def array(path: Path, rows: Sequence[Row]) -> Path:
+    path.write_text(json.dumps(rows, indent=4), encoding="utf-8")
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    try:
+        code = cli.main(["score", *map(str, arguments)])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def result(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, Any]:
+    code, out, err = run(capsys, *arguments, *QUICK, "--json")
+    assert (code, err) == (0, "")
+    data: dict[str, Any] = json.loads(out)
+    return data
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    code, out, err = run(capsys, *arguments, *QUICK)
+    assert (code, out) == (2, "")
+    assert err.startswith("hallu: ")
+    return err
+
+
+def values(scores: Mapping[str, Any], *names: str) -> list[float]:
+    return [scores[name]["value"] for name in names]
+
+
+# CHAIR
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> tuple[Path, Path]:
+    """The annotation files of four images."""
+    instances, sentences = tmp_path / "instances.json", tmp_path / "captions.json"
+    images = [{"id": image, "file_name": f"COCO_val2014_{image:012}.jpg"} for image in OBJECTS]
+    annotations = [{"image_id": i, "category_id": c, "iscrowd": 0} for i, found in OBJECTS.items() for c in found]
+    categories = [{"id": number, "name": name} for number, name in CATEGORIES.items()]
+    instances.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    described = [{"image_id": image, "id": 0, "caption": text} for image, text in SENTENCES.items()]
+    sentences.write_text(json.dumps({"images": images, "annotations": described}))
+    return instances, sentences
+
+
+def captioned(captions: Mapping[Any, object], image: str = "image_id", caption: str = "caption") -> list[Row]:
+    return [{image: key, caption: text} for key, text in captions.items()]
+
+
+def test_chair_of_the_example(capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path]) -> None:
+    file = lines(tmp_path / "a.jsonl", captioned(EXAMPLE))
+    data = result(capsys, "chair", "--captions", file, "--truth", *coco)
+    expected = [20.0, 50.0, 50.0]
+    assert values(data, "chair_i", "chair_s", "recall") == pytest.approx(expected)
+    assert (data["mode"], data["captions_count"], data["hallucinated_count"]) == ("reference", 2, 1)
+    assert data["files"] == {"captions": [str(file)], "truth": [str(path) for path in coco]}
+
+
+def test_every_way_to_write_captions_scores_the_same(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path]
+) -> None:
+    named = {f"COCO_val2014_{image:012}.jpg": text for image, text in EXAMPLE.items()}
+    folder = {f"val2014/COCO_val2014_{image:012}.jpg": text for image, text in EXAMPLE.items()}
+    ways: list[tuple[Path, tuple[str, ...]]] = [
+        (array(tmp_path / "1", captioned(EXAMPLE)), ()),
+        (lines(tmp_path / "2", captioned({str(image): text for image, text in EXAMPLE.items()})), ()),
+        (lines(tmp_path / "3", captioned(named)), ()),
+        (array(tmp_path / "4", captioned(folder, "image", "text")), ("--image-key", "image", "--caption-key", "text")),
+        (lines(tmp_path / "5", captioned(EXAMPLE)[::-1]), ()),
+    ]
+    results = [result(capsys, "chair", "--captions", file, "--truth", *coco, *keys) for file, keys in ways]
+    for other in results:
+        assert {**other, "files": None} == {**results[0], "files": None}
+
+
+def test_the_mode_is_named_and_counts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path]
+) -> None:
+    file = lines(tmp_path / "a.jsonl", captioned({7: "A bus.", 42: "A dog."}))
+    given = ("chair", "--captions", file, "--truth", *coco)
+    recalls = {}
+    for mode in ("reference", "fixed"):
+        code, out, _ = run(capsys, *given, "--mode", mode, *QUICK)
+        assert code == 0
+        assert f"mode {mode}; 2 captions" in out.splitlines()[0]
+        (recalls[mode],) = values(result(capsys, *given, "--mode", mode), "recall")
+    # The original does not find "bus", so one of four objects is recalled instead of two.
+    assert recalls == {"reference": 25.0, "fixed": 50.0}
+
+
+def test_intervals_of_chair_are_those_of_the_scorers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path]
+) -> None:
+    captions = {**EXAMPLE, 7: "A dog on a bench."}
+    file = lines(tmp_path / "a.jsonl", captioned(captions))
+    data = result(capsys, "chair", "--captions", file, "--truth", *coco, "--seed", "3")
+    truth = chair.truth_from_coco(*coco)
+    records = {image: chair.record(text, truth[image]) for image, text in captions.items()}
+    assert data["chair_s"]["interval"] == pytest.approx(paired.wilson(2, 3))
+    drawn = paired.estimate(records, statistic=chair.STATISTICS["chair_i"], resamples=300, seed=3)
+    assert data["chair_i"]["interval"] == pytest.approx(drawn.interval)
+    assert {name: data[name]["value"] for name in chair.STATISTICS} == pytest.approx(
+        {name: chair.score(captions, truth)[name] for name in chair.STATISTICS}
+    )
+
+
+def test_chair_as_text_is_an_aligned_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path]
+) -> None:
+    file = lines(tmp_path / "a.jsonl", captioned(EXAMPLE))
+    code, out, _ = run(capsys, "chair", "--captions", file, "--truth", *coco, *QUICK)
+    table = [line for line in out.splitlines() if " [" in line]
+    assert code == 0
+    assert [line.split("  ")[0] for line in table] == [
+        "CHAIR_s ↓",
+        "CHAIR_i ↓",
+        "recall ↑",
+        "precision ↑",
+        "F1 ↑",
+        "mean length",
+        "mean mentions",
+    ]
+    assert len({len(line) - len(line.split("  ", 1)[1].lstrip()) for line in table}) == 1
+    assert "CHAIR_i ↓      20.0 [" in out
+    assert "1 of 5 mentions are hallucinated; 0 captions name no object" in out
+    assert "\x1b" not in out
+
+
+def test_one_caption_has_no_interval_and_says_why(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path]
+) -> None:
+    file = lines(tmp_path / "a.jsonl", captioned({42: "Nothing to see."}))
+    _, out, _ = run(capsys, "chair", "--captions", file, "--truth", *coco, *QUICK)
+    assert "CHAIR_i: N/A, no caption mentions an object" in out
+    assert "recall: no interval, a single unit has no spread" in out
+    data = result(capsys, "chair", "--captions", file, "--truth", *coco)
+    assert data["chair_i"]["value"] is None
+    assert data["chair_i"]["reasons"]["value"] == "no caption mentions an object"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"image_id": 42, "text": "A dog."}], "line 1 has no 'caption'; its keys: image_id, text; .*--caption-key"),
+        ([{"id": 42, "caption": "A dog."}], "line 1 has no 'image_id'; its keys: id, caption; .*--image-key"),
+        ([{"image_id": "dog.jpg", "caption": "A dog."}], "line 1: image_id 'dog.jpg' is no COCO image id; allowed: "),
+        ([{"image_id": True, "caption": "A dog."}], "line 1: image_id True is no COCO image id"),
+        ([{"image_id": 42, "caption": ["A dog."]}], r"line 1: the value of 'caption' must be text, got \['A dog.'\]"),
+        (captioned(EXAMPLE) + captioned({"42": "A cat."}), "line 3: image id 42 occurs also in .*line 2; keep one"),
+        (
+            captioned({42: "A dog.", 99: "A cat."}),
+            r"1 of 2 captions .*instances.json does not hold \(.*line 2: image id 99\)",
+        ),
+        (
+            captioned({42: "A dog.", 8: "A field."}),
+            r"1 of 2 .* without any object .*line 2: image id 8\).*--allow-empty-truth",
+        ),
+        ([], "a.jsonl is empty; give a JSON list or JSONL of"),
+    ],
+)
+def test_a_bad_caption_is_named_with_its_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path], rows: Sequence[Row], message: str
+) -> None:
+    file = lines(tmp_path / "a.jsonl", rows)
+    err = refused(capsys, "chair", "--captions", file, "--truth", *coco)
+    assert str(file) in err
+    assert re.search(message, err)
+
+
+def test_an_empty_truth_can_be_allowed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path]
+) -> None:
+    file = lines(tmp_path / "a.jsonl", captioned({42: "A dog.", 8: "A bench."}))
+    data = result(capsys, "chair", "--captions", file, "--truth", *coco, "--allow-empty-truth")
+    assert values(data, "chair_s") == [50.0]
+    assert data["notes"] == ["1 captions are of images without any object; all their mentions are hallucinated"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('[{"image_id": 42, "caption": "A dog."},\n {"image_id": 7, "capt', "line 2: not valid JSON"),
+        ('{"image_id": 42, "caption": "A dog."}\n{"image_id": 7, "capt', "line 2: not valid JSON"),
+        ('[{"image_id": 42, "caption": "A dog."}, 7]', "entry 2 is a JSON int, not an object"),
+        ('"A dog."\n', "line 1 is a JSON str, not an object"),
+        ('{\n "images": [], "annotations": []\n}', "is one JSON object with the keys images, annotations; give a JSON"),
+        ("[]", "is empty"),
+        (b"\xff\xfe", "is not UTF-8 text (byte 0)"),
+    ],
+)
+def test_a_damaged_file_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path], content: str | bytes, message: str
+) -> None:
+    file = tmp_path / "a.json"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    err = refused(capsys, "chair", "--captions", file, "--truth", *coco)
+    assert str(file) in err
+    assert message in err
+
+
+def test_a_byte_order_mark_and_other_line_ends_do_no_harm(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path]
+) -> None:
+    file = lines(tmp_path / "a.jsonl", captioned(EXAMPLE))
+    plain = result(capsys, "chair", "--captions", file, "--truth", *coco)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert result(capsys, "chair", "--captions", file, "--truth", *coco) == plain
+
+
+def test_annotation_files_that_are_not_the_two_of_coco_are_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path]
+) -> None:
+    instances, sentences = coco
+    file = lines(tmp_path / "a.jsonl", captioned(EXAMPLE))
+    order = "--truth takes instances_val2014.json, then captions_val2014.json"
+    given = ("chair", "--captions", file, "--truth")
+    for truth, message in (
+        ((instances, instances), f"{instances}: annotations[0] has no caption; {order}"),
+        ((sentences, instances), f"{sentences} has no 'categories'; "),
+        ((instances, tmp_path / "none.json"), f"{tmp_path / 'none.json'} does not exist; {order}"),
+        ((tmp_path, sentences), f"{tmp_path} does not exist; {order}"),
+    ):
+        assert message in refused(capsys, *given, *truth)
+    sentences.write_text(sentences.read_text()[:-40])
+    assert f"{sentences} is not valid JSON" in refused(capsys, *given, instances, sentences)
+    assert "does not exist; give a JSON list" in refused(
+        capsys, "chair", "--captions", tmp_path / "none", "--truth", *coco
+    )
+    assert f"{tmp_path} is a folder; give a" in refused(capsys, "chair", "--captions", tmp_path, "--truth", *coco)
+
+
+def test_missing_data_of_a_mode_are_an_error_with_the_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(mode: str) -> None:
+        raise RuntimeError(f"CHAIR mode {mode} needs NLTK data; run: python -m nltk.downloader wordnet")
+
+    monkeypatch.setattr(score.chair, "check", missing)
+    err = refused(capsys, "chair", "--captions", tmp_path / "a", "--truth", *coco, "--mode", "nltk")
+    assert err == "hallu: CHAIR mode nltk needs NLTK data; run: python -m nltk.downloader wordnet\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (310196, 310196),
+        ("310196", 310196),
+        ("000000310196.jpg", 310196),
+        ("COCO_val2014_000000310196", 310196),
+        ("/data/COCO_train2014_000000000009.png", 9),
+        ("dog", None),
+        ("COCO_val2014_", None),
+        (False, None),
+        (3.0, None),
+        (None, None),
+    ],
+)
+def test_image_ids(value: object, number: int | None) -> None:
+    assert answers.image_number(value) == number
+
+
+# POPE
+
+
+def asked(images: int, word: str = "thing", typo: bool = False) -> list[dict[str, Any]]:
+    """Six questions an image, yes and no in turn; the same six texts about every image."""
+    return [
+        {
+            "question_id": 6 * image + place + 1,
+            "image": f"COCO_val2014_{image:012}.jpg",
+            "text": f"Is there a {word} {place} in the {'imange' if typo else 'image'}?",
+            "label": ("yes", "no")[place % 2],
+        }
+        for image in range(images)
+        for place in range(6)
+    ]
+
+
+def right(questions: Sequence[Row]) -> list[dict[str, Any]]:
+    """Perfect answers, with the questions' texts."""
+    return [
+        {"question_id": row["question_id"], "prompt": row["text"], "text": row["label"].capitalize()}
+        for row in questions
+    ]
+
+
+def old_and_new(seed: int = 332) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Random questions as the two releases have them: 3,000, and 2,910 without some that are to be denied."""
+    new = asked(500)
+    dropped = set(random.Random(seed).sample(range(1, 3000, 2), 90))
+    kept = [row for place, row in enumerate(new) if place not in dropped]
+    return [{**row, "question_id": number} for number, row in enumerate(kept, start=1)], new
+
+
+def test_perfect_answers_to_the_older_release_score_100_and_by_position_51(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    old, new = old_and_new()
+    by_position = pope.score([row["label"] for row in old], [row["label"] for row in new][: len(old)])
+    assert by_position["accuracy"] == pytest.approx(51.3, abs=0.05)
+    answered = lines(tmp_path / "answers.jsonl", right(old))
+    for questions in (lines(tmp_path / "old.json", old), array(tmp_path / "old_array.json", old)):
+        data = result(capsys, "pope", "--answers", answered, "--questions", questions)
+        assert values(data["pooled"], "accuracy", "f1") == [100.0, 100.0]
+    err = refused(capsys, "pope", "--answers", answered, "--questions", lines(tmp_path / "new.json", new))
+    assert "answers.jsonl does not answer the questions of" in err
+    assert "90 questions have no answer (question_id 2911, 2912, 2913, 2914, 2915 and 85 more)" in err
+    assert "answers are to another question of the same id" in err
+    assert "older release with 2,910 random questions, the other of the newer with 3,000" in err
+
+
+def test_answers_without_ids_are_refused_for_the_other_release(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    old, new = old_and_new()
+    said = lines(tmp_path / "a", [{"question": row["text"], "answer": row["label"]} for row in old])
+    assert values(
+        result(capsys, "pope", "--answers", said, "--questions", lines(tmp_path / "old", old))["pooled"], "accuracy"
+    ) == [100.0]
+    err = refused(capsys, "pope", "--answers", said, "--questions", lines(tmp_path / "new", new))
+    assert "has no question_id and does not repeat the questions" in err
+    assert "older release with 2,910" in err
+
+
+def test_every_way_to_write_answers_scores_the_same_in_any_order(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    questions = asked(5)
+    said = [(row, ("Yes.", "No, there is none.")[row["question_id"] % 3 == 0]) for row in questions]
+    ask = "Answer the question using a single word or phrase."
+    ways: list[list[dict[str, Any]]] = [
+        [{"question_id": q["question_id"], "text": a} for q, a in said],
+        [{"question_id": str(q["question_id"]), "prompt": f"{q['text']}\n{ask}", "text": a} for q, a in said],
+        [{"question_id": q["question_id"], "question": q["text"].lower(), "answer": a} for q, a in said],
+        [{"question_id": q["question_id"], "text": q["text"], "answer": a, "label": "no"} for q, a in said],
+        [{"image": q["image"], "question": q["text"].replace("image?", "imange?"), "answer": a} for q, a in said],
+    ]
+    files = [lines(tmp_path / "questions.json", questions), array(tmp_path / "array.json", asked(5, typo=True))]
+    results = []
+    for number, way in enumerate(ways):
+        shuffled = random.Random(number).sample(way, len(way))
+        for file, source in zip((lines(tmp_path / f"{number}", way), array(tmp_path / f"{number}s", shuffled)), files):
+            results.append(result(capsys, "pope", "--answers", file, "--questions", source)["pooled"])
+    for other in results:
+        assert other == results[0]
+    labels = [row["label"] for row in questions]
+    assert values(results[0], "accuracy", "f1") == pytest.approx(
+        [pope.score([answer for _, answer in said], labels)[name] for name in ("accuracy", "f1")]
+    )
+
+
+def test_bare_answers_keep_the_order_or_ask_no_text_twice(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def bare(questions: Sequence[Row]) -> list[Row]:
+        return [{"question": row["text"], "answer": row["label"]} for row in questions]
+
+    once = asked(1)
+    file = lines(tmp_path / "a", bare(once)[::-1])
+    data = result(capsys, "pope", "--answers", file, "--questions", lines(tmp_path / "q", once))
+    assert values(data["pooled"], "accuracy") == [100.0]
+    # Place 0 is asked about both images, and now with different labels.
+    twice = [*once, {**once[0], "question_id": 7, "image": "COCO_val2014_000000000009.jpg", "label": "no"}]
+    questions = lines(tmp_path / "q", twice)
+    data = result(capsys, "pope", "--answers", lines(tmp_path / "a", bare(twice)), "--questions", questions)
+    assert values(data["pooled"], "accuracy") == [100.0]
+    file = lines(tmp_path / "a", bare(twice)[::-1])
+    err = refused(capsys, "pope", "--answers", file, "--questions", questions)
+    assert f"line by line (first at {file}, line 2)" in err
+    assert "'Is there a thing 0 in the image?', asked 2 times, cannot be told apart" in err
+
+
+def test_what_an_answer_file_does_not_carry_is_noted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    source = lines(tmp_path / "q", asked(2))
+    ways: list[tuple[list[Row], list[str]]] = [
+        ([{"question_id": row["question_id"], "text": "Yes"} for row in asked(2)], ["by question_id alone"]),
+        ([{"question": row["text"], "answer": "Yes"} for row in asked(2)], ["only the order tells equal texts apart"]),
+        ([{"question": row["text"], "image": row["image"], "answer": "Yes"} for row in asked(2)], []),
+        (list(right(asked(2))), []),
+    ]
+    for rows, expected in ways:
+        given = ("pope", "--answers", lines(tmp_path / "a", rows), "--questions", source)
+        notes = result(capsys, *given)["notes"]
+        assert [note.endswith(end) for note, end in zip(notes, expected, strict=True)] == [True] * len(expected)
+        assert [f"Note: {note}" in run(capsys, *given, *QUICK)[1] for note in notes] == [True] * len(expected)
+
+
+def test_strategies_stand_beside_their_mean_f1_and_the_pooled_value(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    names = ("random", "popular", "adversarial")
+    files: list[str | Path] = ["pope", "--answers"]
+    questions = {name: asked(4, name) for name in names}
+    labels, said = {}, {}
+    for number, name in enumerate(names):
+        rows = right(questions[name])
+        # More and more denials, so that the strategies differ.
+        rows = [{**row, "text": "No" if row["question_id"] % 6 <= number else row["text"]} for row in rows]
+        files.append(lines(tmp_path / f"answers_{name}.jsonl", rows))
+        for question, row in zip(questions[name], rows):
+            key = pope.question_key(name, question["question_id"], question["text"])
+            labels[key], said[key] = question["label"], row["text"]
+    files += ["--questions", *(lines(tmp_path / f"coco_pope_{name}.json", questions[name]) for name in names)]
+    data = result(capsys, *files)
+    expected = pope.score_by_strategy(said, labels)
+    assert list(data["strategies"]) == list(names)
+    for name in names:
+        assert data["strategies"][name]["f1"]["value"] == pytest.approx(expected["strategies"][name]["f1"])
+        assert data["strategies"][name]["questions_count"] == 24
+    for name in ("f1_mean_of_strategies", "f1_pooled"):
+        assert data[name]["value"] == pytest.approx(expected[name])
+        assert data[name]["interval"][0] <= data[name]["value"] <= data[name]["interval"][1]
+    assert data["f1_mean_of_strategies"]["value"] != pytest.approx(data["f1_pooled"]["value"])
+    assert (data["policy"], data["images_count"], data["pooled"]["questions_count"]) == ("official", 4, 72)
+    code, out, _ = run(capsys, *files, *QUICK)
+    assert code == 0
+    assert out.startswith("POPE in percent; policy official; 72 questions on 4 images\n")
+    (head,) = [line for line in out.splitlines() if line.split() == [*names, "all", "pooled"]]
+    (row,) = [line for line in out.splitlines() if line.startswith("accuracy")]
+    assert [row[head.index(name) - 2 : head.index(name)] for name in names] == ["  "] * 3
+    assert "mean F1 of the strategies ↑  " in out
+    assert "F1 of all questions pooled ↑  " in out
+    assert max(len(line) for line in out.splitlines() if not line.startswith(("answers", "questions"))) <= 100
+
+
+def test_many_question_files_go_into_further_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    names = [f"{source}_pope_{name}" for source in ("coco", "gqa") for name in ("adversarial", "popular", "random")]
+    questions = asked(2)
+    answer_files = [lines(tmp_path / f"answers_{name}", right(questions)) for name in names]
+    question_files = [lines(tmp_path / f"{name}.json", questions) for name in names]
+    given = ("pope", "--answers", *answer_files, "--questions", *question_files)
+    assert list(result(capsys, *given)["strategies"]) == names
+    out = run(capsys, *given, *QUICK)[1]
+    assert [line.split() for line in out.splitlines() if "_pope_" in line and "/" not in line] == [
+        names[:4],
+        [*names[4:], "all", "pooled"],
+    ]
+
+
+def test_pope_resamples_images(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    questions = asked(6)
+    rows = [{**row, "text": "No" if row["question_id"] <= 12 else row["text"]} for row in right(questions)]
+    file = lines(tmp_path / "a", rows)
+    data = result(capsys, "pope", "--answers", file, "--questions", lines(tmp_path / "q", questions))
+    records = {row["question_id"]: pope.record(row["text"], q["label"]) for row, q in zip(rows, questions)}
+    unit = {row["question_id"]: int(row["image"][-7:-4]) for row in questions}
+    drawn = paired.estimate(records, statistic=pope.STATISTICS["accuracy"], unit=unit, resamples=300)
+    assert data["pooled"]["accuracy"]["interval"] == pytest.approx(drawn.interval)
+    assert data["pooled"]["accuracy"]["method"] == "percentile bootstrap over units"
+
+
+def test_the_policy_is_named_and_counts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    questions = asked(2)
+    rows = [{**row, "text": "NO" if row["text"] == "No" else "perhaps"} for row in right(questions)]
+    file, source = lines(tmp_path / "a", rows), lines(tmp_path / "q", questions)
+    found = {}
+    for policy in ("official", "words"):
+        data = result(capsys, "pope", "--answers", file, "--questions", source, "--policy", policy)
+        assert data["policy"] == policy
+        found[policy] = (*values(data["pooled"], "accuracy"), data["pooled"]["unparsed_count"])
+    # Official reads both as yes; words reads NO and leaves "perhaps" unparsed.
+    assert found == {"official": (50.0, 0), "words": (50.0, 6)}
+    code, _, err = run(capsys, "pope", "--answers", file, "--questions", source, "--policy", "exact")
+    assert code == 2
+    assert "official" in err and "strict" in err
+
+
+QUESTION = asked(1)[0]
+SAID = {"question_id": 1, "text": "Yes"}
+
+
+@pytest.mark.parametrize(
+    ("said", "questions", "message"),
+    [
+        ([SAID, SAID], [QUESTION], "a, line 2: question_id 1 occurs also in .*a, line 1; keep one answer"),
+        ([SAID], [QUESTION, QUESTION], "q, line 2: question_id 1 occurs also in .*q, line 1; "),
+        (
+            [{"question_id": 2, "text": "Yes"}],
+            [QUESTION],
+            r"1 answers are to questions that are not in it \(.*line 1, q",
+        ),
+        ([{**SAID, "prompt": "Is there a cat?"}], [QUESTION], "another question of the same id .*'Is there a cat.'"),
+        ([{**SAID, "image": "1.jpg"}], [QUESTION], "another question of the same id"),
+        (
+            [{"question": "Is there a cat?", "answer": "No"}],
+            [QUESTION],
+            "1 answers are to questions that are not in it",
+        ),
+        ([{"question_id": 1}], [QUESTION], "a, line 1 has no 'text'; its keys: question_id; give a JSON list"),
+        ([{"text": "Yes"}], [QUESTION], "a, line 1 has no 'question_id'; its keys: text"),
+        (
+            [{"question_id": "one", "text": "Yes"}],
+            [QUESTION],
+            "a, line 1: question_id must be a whole number, got 'one'",
+        ),
+        ([{"question_id": 1, "text": None}], [QUESTION], "a, line 1: the value of 'text' must be text, got None"),
+        ([SAID, {"question": "Is it?", "answer": "No"}], [QUESTION], "line 2 has no question_id, but .*line 1 has one"),
+        ([QUESTION], [QUESTION], "a holds the questions themselves; give a JSON list"),
+        (
+            [SAID],
+            [SAID],
+            "q, line 1 has no 'label'; its keys: question_id, text; give a question file of the benchmark",
+        ),
+        ([SAID], [{**QUESTION, "label": "maybe"}], "q, line 1: unknown label 'maybe'; allowed: yes, no"),
+        ([SAID], asked(1), r"5 questions have no answer \(question_id 2, 3, 4, 5, 6\). Finish the run"),
+    ],
+)
+def test_answers_that_do_not_fit_are_named(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    said: Sequence[Row],
+    questions: Sequence[Row],
+    message: str,
+) -> None:
+    files = lines(tmp_path / "a", said), lines(tmp_path / "q", questions)
+    err = refused(capsys, "pope", "--answers", files[0], "--questions", files[1])
+    assert re.search(message, err)
+
+
+def test_files_that_do_not_pair_are_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    questions = [lines(tmp_path / f"coco_pope_{name}.json", asked(1)) for name in ("random", "popular")]
+    said = [lines(tmp_path / f"answers_{name}.jsonl", right(asked(1))) for name in ("popular", "random")]
+    err = refused(capsys, "pope", "--answers", said[0], "--questions", *questions)
+    assert "1 answer files for 2 question files; give one answer file for each" in err
+    err = refused(capsys, "pope", "--answers", *said, "--questions", *questions)
+    assert f"{said[0]} (popular) stands beside {questions[0]} (random)" in err
+    err = refused(capsys, "pope", "--answers", said[0], said[0], "--questions", *questions)
+    assert "files given twice" in err
+    assert "does not exist; give a question file" in refused(
+        capsys, "pope", "--answers", said[1], "--questions", tmp_path / "none"
+    )
+
+
+# MME
+
+
+def answered(folder: Path, subtask: str, *lines: Sequence[str]) -> Path:
+    folder.mkdir(exist_ok=True)
+    text = "".join("\t".join(line) + "\n" for line in lines)
+    (folder / f"{subtask}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+def pair(image: str, first: str = "Yes", second: str = "No") -> list[tuple[str, str, str, str]]:
+    """An image's two questions, to be affirmed and denied, with two predictions."""
+    return [
+        (image, f"Is it {x}? Please answer yes or no.", y, p) for x, y, p in (("a", "Yes", first), ("b", "No", second))
+    ]
+
+
+def test_mme_of_the_example(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = answered(tmp_path / "results", "existence", *pair("1.jpg"), *pair("2.jpg", second="Yes\tthere is"))
+    data = result(capsys, "mme", "--results", folder)
+    existence = data["subtasks"]["existence"]
+    assert existence["score"]["value"] == 125.0
+    assert (existence["accuracy"], existence["accuracy_plus"], existence["questions_count"]) == (75.0, 50.0, 4)
+    assert existence["score"]["interval"] == [50.0, 200.0]
+    assert data["subtasks_present"] == ["existence"]
+    assert data["perception"] is None and "posters" in data["reasons"]["perception"]
+    _, out, _ = run(capsys, "mme", "--results", folder, *QUICK)
+    assert out.startswith("MME in points, accuracy in percent; policy prefix; 4 questions on 2 images\n")
+    assert "existence  125.0 [50.0, 200.0]  75.0      50.0       4          0\n" in out
+    assert "hallucination (of 800)  N/A, subtasks without questions: count, position, color\n" in out
+
+
+def test_totals_of_a_whole_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for subtask in mme.SUBTASKS:
+        answered(tmp_path / "r", subtask, *pair("0001.png"), *pair("0002.png", "No", "No"))
+    data = result(capsys, "mme", "--results", tmp_path / "r")
+    assert [data[name]["value"] for name in mme.TOTALS] == [1250.0, 500.0, 500.0]
+    assert (data["questions_count"], data["unparsed_count"]) == (56, 0)
+    # The four hallucination subtasks share their two images; names of other subtasks mean other images.
+    assert data["hallucination"]["interval"] == [200.0, 800.0]
+    assert data["cognition"]["interval"][0] > 200.0
+    out = run(capsys, "mme", "--results", tmp_path / "r", *QUICK)[1]
+    assert "perception (of 2000)    1250.0 [" in out
+    assert max(len(line) for line in out.splitlines() if str(tmp_path) not in line) <= 100
+
+
+@pytest.mark.parametrize(
+    ("subtask", "rows", "message"),
+    [
+        ("existence", pair("1.jpg")[:1], "existence.txt: MME questions without their partner .*'1.jpg', 'Is it a"),
+        ("existence", [*pair("1.jpg"), pair("1.jpg")[0]], "existence.txt: MME images with more than two questions"),
+        ("existence", [("1.jpg", "Is it a?", "Yes")], "existence.txt, line 1 has 3 of 4 fields; a line is image, q"),
+        ("existence", [("1.jpg", "Is it a?", "Maybe", "Yes")], "existence.txt, line 1: unknown label 'Maybe'"),
+        ("existence", [], "existence.txt is empty"),
+        ("existense", pair("1.jpg"), "no subtask of MME: 'existense.txt'; allowed, each with .txt: existence, count"),
+    ],
+)
+def test_a_bad_result_of_mme_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, subtask: str, rows: Sequence[Sequence[str]], message: str
+) -> None:
+    err = refused(capsys, "mme", "--results", answered(tmp_path / "results", subtask, *rows))
+    assert re.search(message, err)
+
+
+def test_a_folder_without_results_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "none does not exist; --results takes" in refused(capsys, "mme", "--results", tmp_path / "none")
+    assert "holds no <subtask>.txt; allowed: existence" in refused(capsys, "mme", "--results", tmp_path)
+    (tmp_path / "file").touch()
+    assert "file is a file; --results takes the folder" in refused(capsys, "mme", "--results", tmp_path / "file")
+
+
+# The command
+
+
+def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for benchmark in ("chair", "pope", "mme"):
+        assert f"hallu score {benchmark} --" in out
+        code, own, _ = run(capsys, benchmark, "--help")
+        assert code == 0
+        assert f"examples:\n  hallu score {benchmark} --" in own
+        assert max(map(len, own.splitlines())) <= 120
+    assert '{"image_id": 310196, "caption": "A dog ..."}' in run(capsys, "chair", "--help")[1]
+
+
+@pytest.mark.parametrize("arguments", [(), ("amber",), ("chair",), ("pope", "--answers", "a")])
+def test_a_bad_call_exits_2(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert "usage: hallu score" in err
+
+
+def test_settings_of_the_bootstrap_are_checked_and_written_down(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = answered(tmp_path / "r", "count", *pair("1.jpg"), *pair("2.jpg", "No"))
+    data = result(capsys, "mme", "--results", folder, "--seed", "5")
+    assert (data["confidence"], data["resamples"], data["seed"]) == (95.0, 300, 5)
+    assert "--seed -1: a whole number" in refused(capsys, "mme", "--results", folder, "--seed", "-1")
+    code, _, err = run(capsys, "mme", "--results", folder, "--resamples", "0")
+    assert code == 2
+    assert "resamples must be at least 1" in err
+
+
+def test_scoring_loads_no_model_library(tmp_path: Path) -> None:
+    folder = answered(tmp_path / "r", "count", *pair("1.jpg"))
+    script = (
+        "import sys\n"
+        "from registry.cli import main\n"
+        f"assert main(['score', 'mme', '--results', {str(folder)!r}, '--json']) == 0\n"
+        "heavy = ('torch', 'transformers', 'lmms_eval', 'evaluate', 'hallu_models', 'nltk')\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] in heavy))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
