@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import sys
 import time
@@ -22,6 +23,7 @@ from tqdm import tqdm
 
 import registry
 from hallu_models import generation, methods
+from hallu_models.engines.passes import image_features
 from hallu_models.host import UnsupportedModel, load
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session
@@ -34,7 +36,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 OTHER_DOCUMENTS = 100
-"""How many documents are tried to find another image."""
+"""How many documents are tried to find another image, or are candidates for the least similar one."""
 
 _ARGUMENTS = (
     "branch",
@@ -116,6 +118,7 @@ class HalluModel(lmms):
         self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
         self.branch = branch
         self.seed = int(seed)
+        self._features: dict[bytes, torch.Tensor] = {}
         self.system_prompt = self._resolve_system_prompt(system_prompt)
         self.run = {
             "model_id": self.model_id,
@@ -277,13 +280,36 @@ class HalluModel(lmms):
         own = generation.images_of(messages)
         documents = self.task_dict[task][split]
         rng = random.Random(f"{self.seed} {task} {split} {doc_id}")
+        wanted = len(own) if self._pick == "random" else OTHER_DOCUMENTS
         found: list[Any] = []
         for _ in range(OTHER_DOCUMENTS):
-            if len(found) >= len(own):
-                return found[: len(own)]
+            if len(found) >= wanted or not own:
+                break
             other = generation.images_of(doc_to_messages(documents[rng.randrange(len(documents))]))
             found += [image for image in other if all(image.tobytes() != mine.tobytes() for mine in own)]
-        raise RuntimeError(f"{_place(request)}: no other image in {OTHER_DOCUMENTS} random documents of the task")
+        if len(found) < len(own):
+            raise RuntimeError(f"{_place(request)}: no other image in {OTHER_DOCUMENTS} random documents of the task")
+        return found[: len(own)] if self._pick == "random" else [self._least_similar(image, found) for image in own]
+
+    @property
+    def _pick(self) -> str:
+        return next(
+            (item.parameters().get("pick", "random") for item in self.interventions if item.contrasts()), "random"
+        )
+
+    def _least_similar(self, image: Any, others: list[Any]) -> Any:
+        """Of the others, the one whose mean image feature has the smallest cosine with the image's."""
+        mine = self._feature(image)
+        return min(others, key=lambda other: float(mine @ self._feature(other)))
+
+    def _feature(self, image: Any) -> torch.Tensor:
+        """The model's mean image feature (D,) on the unit sphere, in float32."""
+        key = hashlib.sha256(image.tobytes()).digest()
+        if key not in self._features:
+            with torch.inference_mode():
+                mean = image_features(self.host, [image]).float().mean(dim=0)
+            self._features[key] = (mean / mean.norm()).cpu()
+        return self._features[key]
 
     def _progress(self, total: int) -> Any:
         """A bar on a terminal; one line every half minute in a log file."""

@@ -59,6 +59,7 @@ class Session:
         self._contrasting = next((item for item in interventions if item.contrasts()), None)
         self._collect: Collector | None = None
         self._inputs: tuple[Tensor, Tensor | None] | None = None
+        self._pixel_values: Tensor | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -140,6 +141,8 @@ class Session:
             )
         # A compiled decode step would not see the edits of this session.
         kwargs.setdefault("disable_compile", True)
+        # transformers encodes images before the first forward, which then gets none.
+        self._pixel_values = kwargs.get("pixel_values")
         output = generate(*args, **kwargs)
         if self._observe and self._passes is not None:
             settings = kwargs.get("generation_config") or self.host.model.generation_config
@@ -172,6 +175,8 @@ class Session:
     def _before_model(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
         self._inputs = None if ids is None else (ids, kwargs.get("attention_mask"))
+        if kwargs.get("pixel_values") is not None and self._pixel_values is None:
+            self._pixel_values = kwargs["pixel_values"]
 
     def _before_decoder(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._collect is not None:
@@ -218,7 +223,14 @@ class Session:
             return
         embeddings, positions = kwargs["inputs_embeds"], kwargs.get("position_ids")
         self._passes = passes = Passes(
-            self.host, embeddings, positions, layout, self._collecting, self.other_images, self.rewritten
+            self.host,
+            embeddings,
+            positions,
+            layout,
+            self._collecting,
+            self.other_images,
+            self.rewritten,
+            self._pixel_values,
         )
         for item in self.interventions:
             prompt = Prompt(

@@ -219,6 +219,22 @@ def test_the_other_image_is_another_one_of_the_task_whatever_the_batch(load, mon
     assert {k: v for k, v in other_images(load, monkeypatch, docs, 4, seed=1).items() if len(k) > 1} != chosen
 
 
+def test_the_least_similar_image_is_the_furthest_in_the_models_own_features(load, monkeypatch, recovery):
+    chosen = other_images(load, monkeypatch, DOCS, 4, pick="least_similar")
+    host = load("llava_base", batch_size=8).host
+    features = {}
+    for doc in DOCS:
+        pixels = host.processor.image_processor([picture(doc["image"])], return_tensors="pt")["pixel_values"]
+        mean = host.model.get_image_features(pixels).pooler_output[0].mean(dim=0)
+        features[picture(doc["image"]).tobytes()] = mean / mean.norm()
+    for (_, own), (other,) in chosen.items():
+        cosines = {
+            image: float((features[own] @ feature).detach()) for image, feature in features.items() if image != own
+        }
+        assert cosines[other] <= sorted(cosines.values())[1], "100 draws of 18 documents leave out one at most"
+    assert chosen != other_images(load, monkeypatch, DOCS, 4)
+
+
 def test_contrasting_answers_do_not_depend_on_the_batch_size(load):
     results = [texts((m := load("llava_cicd", batch_size=size)).generate_until(requests(m, DOCS))) for size in (1, 8)]
     plain = load("llava_base", batch_size=8)

@@ -8,7 +8,7 @@ import dense
 import pytest
 import torch
 from conftest import IMAGE, MIXED, prompts, take
-from test_contract import general_prompt, session
+from test_contract import general_prompt, generate, plain, session
 
 from hallu_models.interventions.dleaf import DLEAF
 from hallu_models.interventions.iava import IAVA
@@ -244,13 +244,14 @@ def image_attention(model, ids, pixels, layers):
 
 
 @pytest.mark.parametrize(("i", "lam"), [(6, -0.5), (0.5, 0.0), ("auto", -1.0)])
-def test_iava(model, i, lam):
-    batch, rows = run(model, "iava", i=i, lam=lam, layers="1-4", beta=0.05, alpha=0.7)
-    general, mask = general_prompt(batch)
+@pytest.mark.parametrize("mask", ["embeddings", "pixels"])
+def test_iava(model, i, lam, mask):
+    batch, rows = run(model, "iava", i=i, lam=lam, layers="1-4", beta=0.05, alpha=0.7, mask=mask)
+    general, general_mask = general_prompt(batch)
     chose = 0
     with torch.no_grad():
         for index, row in enumerate(rows):
-            first = image_attention(model, general[index, mask[index].bool()], row.pixels, range(1, 5))
+            first = image_attention(model, general[index, general_mask[index].bool()], row.pixels, range(1, 5))
             second = image_attention(model, row.ids, row.pixels, range(1, 5))
             drop = [float(a - b) for a, b in zip(first, second)]
             falling = [d for d in drop if d > 0]
@@ -264,9 +265,11 @@ def test_iava(model, i, lam):
             bound = float(first.mean() + lam * first.std(correction=0))
             kept = [d > 0 and big and float(a) > bound for d, big, a in zip(drop, large, first)]
             main = dense.forward(model, row.rows())
-            masked = row.rows()
-            columns = row.image.nonzero()[:, 0]
-            masked[columns[~torch.tensor(kept)]] = 0
+            if mask == "pixels":
+                masked = row.rows(blanked(row.pixels, kept))
+            else:
+                masked = row.rows()
+                masked[row.image.nonzero()[:, 0][~torch.tensor(kept)]] = 0
             other = dense.forward(model, masked)
             chose += any(kept)
             for step in range(STEPS):
@@ -278,6 +281,50 @@ def test_iava(model, i, lam):
                 assert (row.logits[step].isfinite() == possible).all()
                 torch.testing.assert_close(row.logits[step][possible], expected[possible], atol=2e-5, rtol=2e-5)
     assert chose
+
+
+def blanked(pixels, kept):
+    """The picture (1, 3, 16, 16) with zeros in the patches of 4 x 4 that are not kept, row by row."""
+    shown = pixels.clone()
+    for token, keep in enumerate(kept):
+        row, column = 4 * (token // 4), 4 * (token % 4)
+        shown[..., row : row + 4, column : column + 4] *= keep
+    return shown
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 2}], ids=["greedy", "beams"])
+def test_pixels_are_masked_row_by_row(plain_heads, options):
+    """Rows of two images, one and none, each against itself alone."""
+    batch = prompts(MIXED, [True, False, True, True])
+    # The first row gets a second image, in front of its own.
+    ids = torch.cat([torch.zeros(4, 18, dtype=torch.long), batch["input_ids"]], dim=1)
+    row = batch["input_ids"][0][batch["attention_mask"][0].bool()]
+    row = torch.cat([row[:1], torch.full((16,), IMAGE), torch.tensor([9, 8]), row[1:]])
+    ids[0] = torch.cat([torch.zeros(ids.shape[1] - len(row), dtype=torch.long), row])
+    extra = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(5))
+    pixels = torch.cat([extra, batch["pixel_values"]])
+    whole = {"input_ids": ids, "attention_mask": (ids != 0).long(), "pixel_values": pixels}
+    parameters = {"mask": "pixels", "i": 6, "lam": -1.0}
+    together = generate(plain_heads, "iava", whole, parameters, **options)
+    assert not torch.equal(together, plain(plain_heads, whole, **options))
+    starts, counts = [0, 2, 2, 3], [2, 0, 1, 1]
+    for index in range(4):
+        kept = whole["attention_mask"][index].bool()
+        single = {
+            "input_ids": ids[index : index + 1, kept],
+            "attention_mask": torch.ones(1, int(kept.sum()), dtype=torch.long),
+        }
+        if counts[index]:
+            single["pixel_values"] = pixels[starts[index] : starts[index] + counts[index]]
+        assert torch.equal(generate(plain_heads, "iava", single, parameters, **options)[0], together[index])
+
+
+def test_pixels_that_tokens_do_not_map_to_are_refused(plain_heads, monkeypatch):
+    from hallu_models.engines import passes
+
+    monkeypatch.setattr(passes, "image_features", lambda host, images: torch.zeros(10, 32))
+    with pytest.raises(ValueError, match="10 tokens are no square grid over 16 x 16 pixels. Use mask=embeddings"):
+        generate(plain_heads, "iava", prompts(MIXED), {"mask": "pixels", "i": 4})
 
 
 def test_iava_layers_with_the_largest_share():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
@@ -36,11 +37,16 @@ class Passes:
         collecting: Callable[[Collector], AbstractContextManager[None]],
         other_images: Any = None,
         rewritten: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+        pixel_values: Tensor | None = None,
     ) -> None:
-        """``embeddings`` (B, L, D) and ``positions`` are the prompt's; ``rewritten`` holds prompts by method name."""
+        """``embeddings`` (B, L, D) and ``positions`` are the prompt's; ``rewritten`` holds prompts by method name.
+
+        ``pixel_values`` are the images as the caller gave them, before beams repeat the rows.
+        """
         self.layout = layout
         self._host, self._embeddings, self._positions = host, embeddings, positions
         self._collecting, self._other_images, self._rewritten = collecting, other_images, rewritten or {}
+        self._pixel_values = pixel_values
 
     def embeddings_without_image(self, layout: Layout) -> tuple[Tensor, Tensor]:
         """The prompt's text alone, moved left: embeddings (B, Lt, D), right-aligned, and the mask of real columns."""
@@ -133,16 +139,33 @@ class Passes:
         with torch.no_grad(), self._collecting(collect_and_end), suppress(PassEnds):
             self._host.decoder(**inputs)
 
-    def image_features(self, images: Any) -> Tensor:
-        """Features (image tokens of all images, D) of PIL images or of pixel values (images, 3, height, width)."""
-        model, processor = self._host.model, self._host.processor
-        pixels = (
-            images
-            if isinstance(images, Tensor)
-            else processor.image_processor(images, return_tensors="pt")["pixel_values"]
-        )
-        features = model.get_image_features(pixels.to(self._host.device, model.dtype)).pooler_output
-        return torch.cat(list(features)).flatten(0, -2)
+    def with_masked_pixels(self, method: str, kept: Tensor) -> Tensor:
+        """Embeddings (B, L, D) of the prompt whose images show only the patches of ``kept`` image tokens (B, N).
+
+        The other pixels are zero, the mean colour of training images. ``kept`` is left-aligned as the layout's
+        :meth:`Layout.image_columns`. Raises ValueError where image tokens are no square grid over one picture.
+        """
+        pixels, layout = self._pixel_values, self.layout
+        if pixels is None or pixels.ndim != 4:
+            raise ValueError(
+                f"{method}: mask=pixels needs pixel_values (images, 3, height, width); use mask=embeddings"
+            )
+        tokens = len(image_features(self._host, pixels[:1]))
+        side, (height, width) = math.isqrt(tokens), pixels.shape[2:]
+        if side**2 != tokens or height % side or width % side:
+            raise ValueError(
+                f"{method}: mask=pixels needs image tokens that are patches of the picture; {tokens} tokens are no "
+                f"square grid over {height} x {width} pixels. Use mask=embeddings"
+            )
+        images = (layout.image.sum(dim=1) // tokens).tolist()
+        repeats = sum(images) // len(pixels)
+        firsts = [sum(images[: row - row % repeats : repeats]) for row in range(layout.rows)]
+        index = [first + number for first, count in zip(firsts, images) for number in range(count)]
+        _, real = layout.image_columns()
+        shown = kept[real].view(-1, side, side)
+        shown = shown.repeat_interleave(height // side, dim=1).repeat_interleave(width // side, dim=2)
+        features = image_features(self._host, pixels[index] * shown[:, None].to(pixels))
+        return _scattered(self._embeddings, layout, features, 1)
 
     def other_images(self, method: str, layout: Layout) -> Tensor:
         """Embeddings (B, L, D) of the prompt with the caller's other images in the place of its own."""
@@ -151,7 +174,7 @@ class Passes:
                 f"{method} contrasts with another image: give one for each image of the batch, "
                 "other_images=[...], to attach() or Host.generate()"
             )
-        features = self.image_features(self._other_images)
+        features = image_features(self._host, self._other_images)
         columns = int(layout.image.sum())
         if columns % len(features):
             raise ValueError(
@@ -179,6 +202,15 @@ class Passes:
         """Word embeddings; the placeholder of an image may lie outside of the vocabulary."""
         words = self._host.model.get_input_embeddings()
         return words(ids.clamp(max=words.weight.shape[0] - 1))  # type: ignore[no-any-return]
+
+
+def image_features(host: Host, images: Any) -> Tensor:
+    """Features (image tokens of all images, D) of PIL images or of pixel values (images, 3, height, width)."""
+    model, processor = host.model, host.processor
+    if not isinstance(images, Tensor):
+        images = processor.image_processor(images, return_tensors="pt")["pixel_values"]
+    features = model.get_image_features(images.to(host.device, model.dtype)).pooler_output
+    return torch.cat(list(features)).flatten(0, -2)
 
 
 def _scattered(embeddings: Tensor, layout: Layout, features: Tensor, repeats: int) -> Tensor:

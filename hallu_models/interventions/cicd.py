@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ class CICD(Intervention):
 
     alpha_max: largest contrast strength; the strength is 1 - log10 of the Jensen-Shannon divergence of both
         predictions. 0 is the plain model. beta: plausibility, 0.1 for captions, 0.25 for yes/no questions.
+    pick: how lmms-eval's adapter chooses the other image in a task, "random" (seeded) or "least_similar" by the model's
+        own mean image feature. Who gives ``other_images`` has chosen already.
     """
 
     name: ClassVar[str] = "cicd"
@@ -31,6 +33,7 @@ class CICD(Intervention):
     layers: layers.LayerSpec = ""
     alpha_max: float = 3.0
     beta: float = 0.1
+    pick: Literal["random", "least_similar"] = "random"
 
     def needs_other_image(self) -> bool:
         return True

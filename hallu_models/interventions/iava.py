@@ -30,7 +30,8 @@ class IAVA(Intervention):
     half of it. i: how many tokens the pseudo-image may keep: a count, a fraction of the image tokens below 1, or "auto"
     (ours: the drops above mean + std of the positive ones). lam: tokens must exceed mean + lam std of the attention
     under the general instruction; infinity is the plain model. alpha: strength; 0 is the plain model. beta:
-    plausibility. instruction: the general instruction.
+    plausibility. instruction: the general instruction. mask: what is taken from the pseudo-image, the embeddings of its
+    tokens or, where tokens are patches, the pixels ("pixels"; the whole picture is encoded once more).
     """
 
     name: ClassVar[str] = "iava"
@@ -42,6 +43,7 @@ class IAVA(Intervention):
     beta: float = 0.1
     cumulative: bool = False
     instruction: str = "Describe the content of the image."
+    mask: Literal["embeddings", "pixels"] = "embeddings"
 
     def rewrite(self, messages: Conversation) -> Conversation:
         return [_reworded(message, self.instruction) if message["role"] == "user" else message for message in messages]
@@ -55,11 +57,13 @@ class IAVA(Intervention):
         if prompt.record:
             for name, value in (("att1", under_general), ("att2", under_question), ("selected", kept)):
                 prompt.record(name, value, "image token")
+        if self.mask == "pixels":
+            embeddings = prompt.run.with_masked_pixels(self.name, kept)
+        else:
+            removed = torch.zeros_like(prompt.layout.image).scatter(1, columns, ~kept & real)
+            embeddings = prompt.embeddings.masked_fill(removed[:, :, None], 0.0)
         # A row that keeps no token is answered by the plain model.
-        removed = torch.zeros_like(prompt.layout.image).scatter(1, columns, ~kept & real)
-        return Negative(
-            prompt.embeddings.masked_fill(removed[:, :, None], 0.0), ~prompt.layout.padding, kept.any(dim=1)
-        )
+        return Negative(embeddings, ~prompt.layout.padding, kept.any(dim=1))
 
     def _image_attention(self, prompt: Prompt, embeddings: Tensor, layout: Layout) -> Tensor:
         """Attention (B, N) of the last prompt position to each image token, averaged over heads and layers."""
