@@ -52,10 +52,12 @@ class Session:
         """Rows answered without image methods because they hold no image, over all generations."""
         self._refuse_conflicts()
         self._observe, self._mode = observe, branch
-        self._acting = {
-            layer: [item for item in interventions if item.edits_layers() and layer in self.layers[item.name]]
-            for layer in self.edited_layers
-        }
+        self._replacing: dict[int, Intervention | None] = {}
+        self._scaling: dict[int, tuple[Intervention, ...]] = {}
+        for layer in self.edited_layers:
+            acting = [item for item in interventions if layer in self.layers[item.name]]
+            self._replacing[layer] = next((item for item in acting if item.replaces_last_row()), None)
+            self._scaling[layer] = tuple(item for item in acting if item.overrides("head_outputs"))
         self._contrasting = next((item for item in interventions if item.contrasts()), None)
         self._collect: Collector | None = None
         self._inputs: tuple[Tensor, Tensor | None] | None = None
@@ -264,7 +266,7 @@ class Session:
             return self._collect(layer, call)
         assert self._layout is not None
         batch = call.query.shape[0]
-        if not self._acting[layer]:
+        if self._replacing[layer] is None and not self._scaling[layer]:
             # A layer that is only looked into.
             return call.outputs()
         if batch == self._layout.rows:
@@ -274,23 +276,21 @@ class Session:
         return torch.cat([self._edited(layer, main), negative.outputs()])
 
     def _edited(self, layer: int, call: AttentionCall) -> Tensor:
-        layout = self._layout
+        layout, item = self._layout, self._replacing[layer]
         assert layout is not None
-        items = [(item, self._at(item.name, layer, call)) for item in self._acting[layer]]
-        row = next((pair for pair in items if pair[0].replaces_last_row()), None)
-        if row is None or not layout.any_image:
+        if item is None or not layout.any_image:
             outputs = call.outputs()
-        elif row[0].overrides("maps"):
+        elif item.overrides("maps"):
             outputs = call.outputs()
             if self._prefill:
-                outputs = row[0].maps(Maps(call, layout), outputs, row[1])
+                outputs = item.maps(Maps(call, layout), outputs, self._at(item.name, layer, call))
         else:
-            item, at = row
+            at = self._at(item.name, layer, call)
             attended = item.row_attention(item.row_scores(rows.scores(call, layout), at).softmax(dim=-1), at)
             new = rows.output(call, attended)
             outputs = new[:, None] if call.query.shape[2] == 1 else rows.replaced(call.outputs(), new, layout)
-        for item, at in items:
-            outputs = item.head_outputs(outputs, at)
+        for item in self._scaling[layer]:
+            outputs = item.head_outputs(outputs, self._at(item.name, layer, call))
         return outputs
 
     def _at(self, name: str, layer: int, call: AttentionCall) -> LayerStep:

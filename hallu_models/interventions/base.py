@@ -134,10 +134,6 @@ class Intervention:
     def overrides(self, hook: str) -> bool:
         return getattr(type(self), hook) is not getattr(Intervention, hook)
 
-    def edits_layers(self) -> bool:
-        """Whether the method does anything inside a layer."""
-        return self.replaces_last_row() or self.overrides("head_outputs")
-
     def replaces_last_row(self) -> bool:
         """Two such methods in one layer would undo each other."""
         return any(self.overrides(hook) for hook in ("row_scores", "row_attention", "maps"))
