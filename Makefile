@@ -7,7 +7,7 @@ DEV := $(VENV)/.installed-dev
 RUN = $(BIN)/lmms-eval --model $(1) --model_args pretrained=demo --tasks hallu_demo --batch_size 16 --output_path results/$(1) --log_samples
 
 PICTURES := hallu_models/diagnostics/pictures
-DIAGNOSE = $(BIN)/hallu diagnose --image demo:0
+DIAGNOSE = $(BIN)/hallu diagnose --image demo:9
 
 .PHONY: demo test bench pictures lint types readme clean
 
