@@ -367,3 +367,54 @@ def test_methods_say_which_inputs_they_need(plain_heads):
         plain_heads.generate(**batch, max_new_tokens=2)
     with pytest.raises(ValueError, match=r"iava.*Host.generate"), hallu_models.attach(plain_heads, "iava"):
         plain_heads.generate(**batch, max_new_tokens=2)
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        ("dleaf", {"gamma": 1.0, "k": 0.0, "layers": "1-5"}),
+        ("sevi", {"omega": 2.0, "kappa": 0.9, "start_layer": 1, "cicd": False}),
+    ],
+)
+def test_only_the_last_row_of_the_prompt_changes(model, method, parameters):
+    batch = prompts(MIXED)
+    with torch.no_grad():
+        plain_logits = model(**batch).logits
+        with session(model, method, batch, parameters).attached():
+            logits = model(**batch).logits
+    torch.testing.assert_close(logits[:, :-1], plain_logits[:, :-1], atol=1e-6, rtol=1e-6)
+    assert (logits[:, -1] - plain_logits[:, -1]).abs().amax() > 1e-3
+
+
+def test_core_heads_of_sevi_keep_their_scores():
+    from hallu_models.interventions.base import LayerStep
+    from hallu_models.interventions.sevi import SEVI
+    from hallu_models.layout import Layout
+
+    image = torch.tensor([[False, True, True, True, False, False, False, False]])
+    layout = Layout(image, torch.zeros_like(image))
+    scores = torch.zeros(1, 4, 8)
+    scores[0, 0, 6] = 5.0  # Core: one token behind the image holds nearly all.
+    scores[0, 1, 4:] = 2.0  # Global: evenly behind the image.
+    scores[0, 2, 1:4] = 4.0  # Other: on the image.
+    scores[0, 3, 4:] = 1.5  # Global.
+    step = LayerStep(9, False, layout, layout.columns(8), {}, {}, {})
+    edited = SEVI(omega=1.0, kappa=0.5, cicd=False).row_scores(scores, step)
+    assert torch.equal(edited[0, 0], scores[0, 0])
+    torch.testing.assert_close(edited[0, 2], (scores[0, 2] + (scores[0, 1] + scores[0, 3]) / 2) / 2)
+    torch.testing.assert_close(edited[0, 1], (scores[0, 1] + scores[0, 0]) / 2)
+
+
+def test_a_row_that_selects_nothing_is_the_plain_models_in_a_batch_of_eight(plain_heads):
+    """Among eight rows one has no image, and some that have one keep no token."""
+    images = [True, True, True, False, True, True, True, True]
+    batch = prompts(MIXED * 2, images, seed=4)
+    parameters = {"i": 1, "lam": 1.5}
+    with torch.no_grad(), session(plain_heads, "iava", batch, parameters).attached() as attached:
+        together = plain_heads.generate(**batch, max_new_tokens=STEPS, do_sample=False)[:, -STEPS:]
+    kept = torch.from_numpy(attached.observations["selected"].values).any(dim=1)
+    assert 0 < int(kept[torch.tensor(images)].sum()) < sum(images), "some rows keep a token, some none"
+    alone = plain(plain_heads, batch, do_sample=False)
+    # The plain model's answer of length 10, of which `plain` makes the first eight tokens.
+    assert torch.equal(together[~kept][:, : alone.shape[1]], alone[~kept])
+    assert not torch.equal(together[:, : alone.shape[1]], alone)
