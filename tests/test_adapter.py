@@ -298,7 +298,7 @@ def test_bad_arguments_name_argument_value_and_what_is_allowed(name, arguments, 
 
 def test_values_as_lmms_eval_mangles_them(load):
     model = load(batch_size=4, alpha=3, layers=-1.0)
-    assert model.run["parameters"] == "alpha=3,layers=7,variant=paper"
+    assert model.run["parameters"] == "alpha=3,layers=7,top_k=0,variant=paper"
 
 
 def test_the_generic_id(load):
@@ -344,7 +344,7 @@ def test_settings_reach_the_results_file(load):
     request = requests(model, DOCS[:1])
     request[0].arguments = (request[0].args[0], Task().doc_to_messages, *request[0].args[2:])
     model.generate_until(request)
-    assert Task.args.hallu["parameters"] == "alpha=2,layers=1+4-7,variant=paper"
+    assert Task.args.hallu["parameters"] == "alpha=2,layers=1+4-7,top_k=0,variant=paper"
     assert set(Task.args.hallu["versions"]) == {"lmms-eval-hallu", "lmms-eval", "transformers", "torch"}
 
 

@@ -80,7 +80,7 @@ def test_vhr_changes_answers(workplace):
 
 def test_the_run_is_recorded(workplace):
     config = results(workplace / "results" / "llava_vhr")["config"]["resolved_cli_args"]["hallu"]
-    assert config["parameters"] == "alpha=2,layers=1+4-7,variant=paper"
+    assert config["parameters"] == "alpha=2,layers=1+4-7,top_k=0,variant=paper"
     assert config["attention"] == "sdpa" and config["dtype"] == "float32"
 
 

@@ -143,7 +143,7 @@ def test_vhr_has_the_paper_s_settings() -> None:
     assert card.fidelity == "paper"
     assert card.identity == {"alpha": 1.0}
     llava, instructblip = card.settings("llava"), card.settings("instructblip")
-    assert llava == {"alpha": 2.0, "layers": "1+last:14/32", "variant": "paper"}
+    assert llava == {"alpha": 2.0, "layers": "1+last:14/32", "variant": "paper", "top_k": 0}
     assert layers.resolve(str(llava["layers"]), 32) == (1, *range(18, 32))
     assert layers.resolve(str(instructblip["layers"]), 32) == tuple(range(14, 32))
     ablation = {row.setting: row.numbers for row in card.published if "ablation" in row.source}
