@@ -184,10 +184,10 @@ def generate_in(
     tokenizer = host.processor.tokenizer
     answers = sequences[:, prompt:]
     texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
+    ends = ends_of(answers, host.model.generation_config.eos_token_id).tolist()
     return [
         Generation(_cut(text, until).strip(), length, prompt_tokens[index], index, tuple(row[:length]), observed)
-        for index, (text, row) in enumerate(zip(texts, answers.tolist()))
-        for length in (_length(row, tokenizer),)
+        for index, (text, row, length) in enumerate(zip(texts, answers.tolist(), ends))
     ]
 
 
@@ -197,9 +197,7 @@ def _cut(text: str, until: Iterable[str]) -> str:
     return text
 
 
-def _length(tokens: list[int], tokenizer: Any) -> int:
-    """Generated tokens up to and including the first end-of-text token; what follows is batch padding."""
-    for index, token in enumerate(tokens):
-        if token == tokenizer.eos_token_id:
-            return index + 1
-    return sum(token != tokenizer.pad_token_id for token in tokens)
+def ends_of(tokens: torch.Tensor, end: int | list[int] | None) -> torch.Tensor:
+    """Number of generated tokens (B,) of each answer (B, T), the first end-of-text token included."""
+    found = torch.isin(tokens, torch.tensor(end if isinstance(end, list) else [-1 if end is None else end]).to(tokens))
+    return torch.where(found.any(dim=1), found.int().argmax(dim=1) + 1, tokens.shape[1])

@@ -16,6 +16,7 @@ from hallu_models.engines import attention, branches, rows
 from hallu_models.engines.attention import AttentionCall
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Collector, Passes
+from hallu_models.generation import ends_of
 from hallu_models.host import Host, inspect
 from hallu_models.interventions.base import Answer, ContrastStep, Intervention, LayerStep, Prompt, Recorder
 from hallu_models.layout import Layout
@@ -146,7 +147,7 @@ class Session:
         # transformers encodes images before the first forward, which then gets none.
         self._pixel_values = kwargs.get("pixel_values")
         output = generate(*args, **kwargs)
-        if self._observe and self._passes is not None:
+        if self._passes is not None:
             settings = kwargs.get("generation_config") or self.host.model.generation_config
             end = kwargs.get("eos_token_id", settings.eos_token_id)
             self._review(output if isinstance(output, Tensor) else output.sequences, end)
@@ -177,7 +178,7 @@ class Session:
     def _before_model(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
         self._inputs = None if ids is None else (ids, kwargs.get("attention_mask"))
-        if kwargs.get("pixel_values") is not None and self._pixel_values is None:
+        if kwargs.get("pixel_values") is not None:
             self._pixel_values = kwargs["pixel_values"]
 
     def _before_decoder(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -224,7 +225,7 @@ class Session:
         if not layout.any_image:
             return
         embeddings, positions = kwargs["inputs_embeds"], kwargs.get("position_ids")
-        self._passes = passes = Passes(
+        passes = Passes(
             self.host,
             embeddings,
             positions,
@@ -234,6 +235,8 @@ class Session:
             self.rewritten,
             self._pixel_values,
         )
+        # Kept for looking back only: the prompt's embeddings need not outlive the prefill.
+        self._passes = passes if self._observe else None
         for item in self.interventions:
             prompt = Prompt(
                 embeddings,
@@ -316,12 +319,6 @@ class Session:
             self._records[name].setdefault(key, []).append(Record(place, layer, value.detach().cpu(), axes))
 
         return record
-
-
-def ends_of(tokens: Tensor, end: int | list[int] | None) -> Tensor:
-    """Number of generated tokens (B,) of each answer (B, T), the first end-of-text token included."""
-    found = torch.isin(tokens, torch.tensor(end if isinstance(end, list) else [-1 if end is None else end]).to(tokens))
-    return torch.where(found.any(dim=1), found.int().argmax(dim=1) + 1, tokens.shape[1])
 
 
 def _plain(layer: int, call: AttentionCall) -> Tensor:

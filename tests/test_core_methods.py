@@ -319,6 +319,18 @@ def test_pixels_are_masked_row_by_row(plain_heads, options):
         assert torch.equal(generate(plain_heads, "iava", single, parameters, **options)[0], together[index])
 
 
+def test_each_prompt_has_its_own_pixels(plain_heads):
+    """Forwards of two batches in one session, against a session each."""
+    first, second = prompts(MIXED), prompts(MIXED, seed=7)
+    parameters = {"mask": "pixels", "i": 6, "lam": -1.0}
+    with torch.no_grad():
+        with session(plain_heads, "iava", second, parameters).attached():
+            alone = plain_heads(**second).logits
+        with session(plain_heads, "iava", first, parameters).attached():
+            plain_heads(**first)
+            assert torch.equal(plain_heads(**second).logits, alone)
+
+
 def test_pixels_that_tokens_do_not_map_to_are_refused(plain_heads, monkeypatch):
     from hallu_models.engines import passes
 
