@@ -19,10 +19,14 @@ _SUFFIX = "_results.json"
 
 @dataclass(frozen=True)
 class Sample:
-    """One answered document: what was asked, what was expected, and the scorers' record under each metric."""
+    """One answered document: what was asked, expected and said, and the scorers' record under each metric.
+
+    `answer` is the text that was scored. The document itself is not among the samples that lmms-eval writes.
+    """
 
     prompt: str
     target: str
+    answer: str
     records: Mapping[str, Mapping[str, Any]]
 
 
@@ -122,9 +126,19 @@ def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
                 "without --repeats and with one filter"
             )
         records = {key: value for key, value in line.items() if isinstance(value, dict)}
-        samples[document] = Sample(str(line.get("input")), str(line.get("target")), records)
+        samples[document] = Sample(str(line.get("input")), str(line.get("target")), _answer(line), records)
     _require_complete(path, len(samples), (results.get("n-samples") or {}).get(name) or {}, results["config"])
     return TaskRun(name, results["configs"][name] or {}, samples)
+
+
+def _answer(line: Mapping[str, Any]) -> str:
+    """The text the scorer got; ``filtered_resps`` holds it bare, or in a list where the filter kept several."""
+    kept = line.get("filtered_resps")
+    while isinstance(kept, list) and len(kept) == 1:
+        kept = kept[0]
+    if isinstance(kept, list):
+        return "\n".join(map(str, kept))
+    return "" if kept is None else str(kept)
 
 
 def _require_complete(path: Path, found: int, counts: Mapping[str, Any], config: Mapping[str, Any]) -> None:
