@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Literal
 
 from hallu_tasks.results import Sample
@@ -69,7 +68,9 @@ def of(samples: Mapping[int, Sample]) -> Benchmark | None:
 
 def _counts(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Record], dict[Any, Hashable]]:
     numbers = {
-        document: {name: value for name, value in record.items() if isinstance(value, Real) and name != "image_id"}
+        document: {
+            name: value for name, value in record.items() if isinstance(value, (int, float)) and name != "image_id"
+        }
         for document, record in records.items()
     }
     return {**numbers}, {document: record["image_id"] for document, record in records.items()}

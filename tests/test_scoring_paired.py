@@ -101,6 +101,66 @@ def test_chunks_do_not_change_the_draws(monkeypatch):
     assert paired.compare(run(1), run(2), statistic=MENTIONS, resamples=300) == whole
 
 
+@pytest.mark.parametrize("scale", [1, 10], ids=["whole", "tenths"])
+def test_the_draws_of_a_seed_stay_those_of_published_results(scale):
+    a, b = ({i: {n: v / scale for n, v in row.items()} for i, row in run(seed, 300).items()} for seed in (1, 2))
+    result = paired.compare(a, b, statistic=MENTIONS, unit={i: i // 3 for i in a}, resamples=1200, seed=4)
+    assert result.a.interval == pytest.approx((25.78101231742613, 31.097693797217243), abs=1e-12)
+    assert result.b.interval == pytest.approx((26.47285526916982, 31.592819125566443), abs=1e-12)
+    assert result.interval == pytest.approx((-3.23035859767145, 4.354762480048033), abs=1e-12)
+    assert result.p_value == 0.7843463780183181
+
+
+def plain_bootstrap(rows, resamples: int, seed: int) -> np.ndarray:
+    """The percentages of resamples that are drawn and summed one after the other."""
+    in_order = [rows[key] for key in sorted(rows, key=repr)]
+    bad, every = (np.array([row[name] for row in in_order], float) for name in ("bad", "all"))
+    generator = np.random.default_rng(seed)
+    draws = [generator.multinomial(len(rows), [1 / len(rows)] * len(rows)) for _ in range(resamples)]
+    return np.array([100 * (draw @ bad) / (draw @ every) for draw in draws])
+
+
+@pytest.mark.parametrize("kept", [0, 10**8], ids=["drawn anew", "kept"])
+def test_what_is_kept_from_one_statistic_to_the_next_is_that_of_the_records(kept, monkeypatch):
+    monkeypatch.setattr(paired, "_KEPT", kept)
+    rows, others = run(1), run(2)
+    pairs = [(rows, 0), (others, 0), (rows, 1), (run(1, documents=30), 0), (rows, 0)]
+    for entry, seed in pairs:
+        for statistic, part in ((MENTIONS, 1), (paired.Ratio("bad", ("all", "all")), 2)):
+            found = paired.estimate(entry, statistic=statistic, resamples=70, seed=seed).interval
+            assert found == pytest.approx(tuple(np.percentile(plain_bootstrap(entry, 70, seed) / part, [2.5, 97.5])))
+    rows[0]["bad"] += 40
+    found = paired.estimate(rows, statistic=MENTIONS, resamples=70).interval
+    assert found == pytest.approx(tuple(np.percentile(plain_bootstrap(rows, 70, 0), [2.5, 97.5])))
+
+
+def test_a_statistic_cannot_spoil_the_sums_of_the_next_one():
+    def careless(sums):
+        sums["bad"] += 1
+        return sums["bad"]
+
+    with pytest.raises(ValueError, match="read-only"):
+        paired.estimate(run(1), statistic=careless, resamples=20)
+
+
+def test_many_statistics_of_the_same_records_are_drawn_once(monkeypatch):
+    drawn, original = [], paired._drawn
+    monkeypatch.setattr(paired, "_drawn", lambda *given: drawn.append(given) or original(*given))
+    paired._kept.cache_clear()
+    paired._kept_sums.cache_clear()
+    a, b = run(1), run(2)
+    for name in ("bad", "all"):
+        for size in (1, 2, 3):
+            paired.compare(a, b, statistic=paired.Ratio(name, ("all",) * size), resamples=60, seed=9)
+    paired.estimate(run(3), statistic=MENTIONS, resamples=60, seed=9)
+    assert len(drawn) == 1
+
+
+def test_records_without_a_number_are_named_too():
+    with pytest.raises(ValueError, match="needs column 'all'"):
+        paired.estimate([{"mode": "x"}, {"mode": "x"}], statistic=MENTIONS, resamples=5)
+
+
 def test_pairing_narrows_the_interval():
     a = run(3, documents=200)
     b = {i: {"bad": max(row["bad"] - (i % 7 == 0), 0), "all": row["all"]} for i, row in a.items()}

@@ -39,9 +39,8 @@ class Arm:
     matrix: Array
     labels: dict[str, Any]
 
-    def evaluate(self, statistic: Statistic, weights: Array) -> Array:
-        """Return the statistic for each row of `weights`, shape (rows, units)."""
-        sums = weights @ self.matrix
+    def evaluate(self, statistic: Statistic, sums: Array) -> Array:
+        """Return the statistic for each row of `sums`, shape (rows, columns)."""
         try:
             values = statistic({name: sums[:, i] for i, name in enumerate(self.columns)})
         except KeyError as error:
@@ -49,9 +48,9 @@ class Arm:
                 f"the statistic needs column {error.args[0]!r}; the records have: {', '.join(self.columns)}"
             ) from None
         result = np.asarray(values, dtype=np.float64)
-        if result.shape != (len(weights),):
+        if result.shape != (len(sums),):
             raise ValueError(
-                f"the statistic returned shape {result.shape} for columns of shape ({len(weights)},); "
+                f"the statistic returned shape {result.shape} for columns of shape ({len(sums)},); "
                 "it must work element by element"
             )
         return np.where(np.isfinite(result), result, np.nan)
