@@ -192,6 +192,31 @@ def test_case_does_not_matter(parts: list[str]):
     assert chair.objects(caption.upper()) == chair.objects(caption)
 
 
+@pytest.mark.parametrize("mode", ["reference", "fixed"])
+@given(st.text(alphabet=st.sampled_from("İΣ aDogscat'trfflih-.,\n")) | st.text())
+def test_mentions_are_the_objects_with_their_places(mode: str, caption: str):
+    found = chair.mentions(caption, mode)
+    assert [mention.category for mention in found] == chair.objects(caption, mode)
+    for mention in found:
+        assert 0 <= mention.start < mention.end <= len(caption)
+        assert not caption[mention.start].isspace() and not caption[mention.end - 1].isspace()
+
+
+def test_a_mention_is_all_of_its_words():
+    caption = "İt's a Traffic\nlight; two DOGS' toilet seat, and a man."
+    assert [(mention.category, caption[mention.start : mention.end]) for mention in chair.mentions(caption)] == [
+        ("traffic light", "Traffic\nlight"),
+        ("dog", "DOGS"),
+        ("toilet", "toilet seat"),
+        ("person", "man"),
+    ]
+
+
+def test_mentions_have_no_places_in_nltk_mode():
+    with pytest.raises(ValueError, match="allowed: reference, fixed"):
+        chair.mentions("a dog", "nltk")
+
+
 # Scores
 
 

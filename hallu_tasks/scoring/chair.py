@@ -23,7 +23,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hallu_tasks.scoring import vocabulary, words
@@ -33,9 +33,11 @@ from hallu_tasks.scoring.ratios import Ratio, evaluate, total
 __all__ = [
     "MODES",
     "STATISTICS",
+    "Mention",
     "aggregate",
     "check",
     "check_images",
+    "mentions",
     "objects",
     "record",
     "score",
@@ -114,28 +116,60 @@ def _singulars(caption: str, mode: str) -> list[str]:
     return _reader(mode).singulars(caption)
 
 
-def _merged(singulars: list[str], tables: vocabulary.Vocabulary) -> list[str]:
-    names = []
+def _merged(singulars: list[str], tables: vocabulary.Vocabulary) -> Iterator[tuple[str, int, int]]:
+    """The names, each with the tokens ``start`` to ``stop`` it is made of."""
     start = 0
     while start < len(singulars):
+        name, stop = singulars[start], start + 1
         for size in range(tables.longest, 1, -1):
-            name = tables.merges.get(" ".join(singulars[start : start + size]))
-            if name is not None:
-                names.append(name)
-                start += size
+            merged = tables.merges.get(" ".join(singulars[start : start + size]))
+            if merged is not None:
+                name, stop = merged, start + size
                 break
-        else:
-            names.append(singulars[start])
-            start += 1
-    return names
+        yield name, start, stop
+        start = stop
+
+
+def _named(singulars: list[str], mode: str) -> list[tuple[str, int, int]]:
+    tables = _reader(mode).tables
+    names = list(_merged(singulars, tables))
+    if any(name == "toilet" for name, _, _ in names):
+        names = [one for one in names if one[0] != "seat"]
+    return [(tables.category[name], start, stop) for name, start, stop in names if name in tables.category]
 
 
 def _categories(singulars: list[str], mode: str) -> list[str]:
-    tables = _reader(mode).tables
-    names = _merged(singulars, tables)
-    if "toilet" in names:
-        names = [name for name in names if name != "seat"]
-    return [tables.category[name] for name in names if name in tables.category]
+    return [category for category, _, _ in _named(singulars, mode)]
+
+
+class Mention(NamedTuple):
+    """An object's name in a caption: ``caption[start:end]``, and the COCO category it stands for."""
+
+    category: str
+    start: int
+    end: int
+
+
+def mentions(caption: str, mode: str = "reference") -> list[Mention]:
+    """Return the mentions of `objects`, in order, with their places in `caption`.
+
+    Raises `ValueError` for ``nltk``, whose tokens do not keep their places.
+    """
+    if mode == "nltk":
+        raise ValueError("mentions have no places in mode 'nltk'; allowed: reference, fixed")
+    places = []
+    end = 0
+    lower = caption.lower()
+    for token in words.tokens(caption):
+        start = lower.index(token, end)
+        end = start + len(token)
+        places.append((start, end))
+    # Some capitals, such as the dotted I of Turkish, become two characters.
+    at = [index for index, character in enumerate(caption) for _ in character.lower()]
+    return [
+        Mention(category, at[places[start][0]], at[places[stop - 1][1] - 1] + 1)
+        for category, start, stop in _named(_singulars(caption, mode), mode)
+    ]
 
 
 def objects(caption: str, mode: str = "reference") -> list[str]:
@@ -155,14 +189,14 @@ def record(caption: str, truth_objects: Collection[str], mode: str = "reference"
     """
     singulars = _singulars(caption, mode)
     truth = _checked_truth(truth_objects, mode)
-    mentions = _categories(singulars, mode)
-    distinct = set(mentions)
-    hallucinated = sum(name not in truth for name in mentions)
+    named = _categories(singulars, mode)
+    distinct = set(named)
+    hallucinated = sum(name not in truth for name in named)
     return {
         "captions": 1,
         "captions_hallucinated": int(hallucinated > 0),
-        "captions_without_objects": int(not mentions),
-        "mentions": len(mentions),
+        "captions_without_objects": int(not named),
+        "mentions": len(named),
         "hallucinated": hallucinated,
         "distinct": len(distinct),
         "correct": len(distinct & truth),
