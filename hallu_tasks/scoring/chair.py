@@ -73,6 +73,8 @@ _COLUMNS = (
 
 class _Reader(NamedTuple):
     tables: vocabulary.Vocabulary
+    openers: frozenset[str]
+    """What a name of several words can begin with."""
     categories: frozenset[str]
     singulars: Callable[[str], list[str]]
 
@@ -84,7 +86,7 @@ def _reader(mode: str) -> _Reader:
     tables = vocabulary.coco()
     if mode == "nltk":
         words.check_nltk()
-        return _Reader(tables, tables.categories, words.lemmas)
+        return _Reader(tables, _openers(tables), tables.categories, words.lemmas)
     if mode == "fixed":
         tables = tables.repaired()
     lost = words.BLIND_SPOTS if mode == "reference" else frozenset()
@@ -98,7 +100,11 @@ def _reader(mode: str) -> _Reader:
     def singulars(caption: str) -> list[str]:
         return [singular(token) for token in words.tokens(caption)]
 
-    return _Reader(tables, tables.categories, singulars)
+    return _Reader(tables, _openers(tables), tables.categories, singulars)
+
+
+def _openers(tables: vocabulary.Vocabulary) -> frozenset[str]:
+    return frozenset(name.split()[0] for name in tables.merges)
 
 
 def check(mode: str = "reference") -> None:
@@ -116,13 +122,14 @@ def _singulars(caption: str, mode: str) -> list[str]:
     return _reader(mode).singulars(caption)
 
 
-def _merged(singulars: list[str], tables: vocabulary.Vocabulary) -> Iterator[tuple[str, int, int]]:
+def _merged(singulars: list[str], reader: _Reader) -> Iterator[tuple[str, int, int]]:
     """The names, each with the tokens ``start`` to ``stop`` it is made of."""
+    merges, longest = reader.tables.merges, reader.tables.longest
     start = 0
     while start < len(singulars):
         name, stop = singulars[start], start + 1
-        for size in range(tables.longest, 1, -1):
-            merged = tables.merges.get(" ".join(singulars[start : start + size]))
+        for size in range(longest, 1, -1) if name in reader.openers else ():
+            merged = merges.get(" ".join(singulars[start : start + size]))
             if merged is not None:
                 name, stop = merged, start + size
                 break
@@ -131,11 +138,12 @@ def _merged(singulars: list[str], tables: vocabulary.Vocabulary) -> Iterator[tup
 
 
 def _named(singulars: list[str], mode: str) -> list[tuple[str, int, int]]:
-    tables = _reader(mode).tables
-    names = list(_merged(singulars, tables))
+    reader = _reader(mode)
+    category = reader.tables.category
+    names = [one for one in _merged(singulars, reader) if one[0] in category]
     if any(name == "toilet" for name, _, _ in names):
         names = [one for one in names if one[0] != "seat"]
-    return [(tables.category[name], start, stop) for name, start, stop in names if name in tables.category]
+    return [(category[name], start, stop) for name, start, stop in names]
 
 
 def _categories(singulars: list[str], mode: str) -> list[str]:
@@ -306,8 +314,19 @@ def truth_from_coco(instances_json: Source, captions_json: Source, mode: str = "
     category id, and a category that CHAIR does not know.
     """
     check(mode)
+    truth = _annotated(instances_json, mode)
+    # Each file alone fills hundreds of megabytes, so the first is gone when the second is read.
+    captions, name = _loaded(captions_json, "captions_json")
+    sentences = _entries(captions, "annotations", ("image_id", "caption"), name)
+    _require_known(sentences, "image_id", truth, name)
+    for sentence in sentences:
+        truth[sentence["image_id"]].update(objects(sentence["caption"], mode))
+    return truth
+
+
+def _annotated(instances_json: Source, mode: str) -> dict[int, set[str]]:
+    """Return the annotated categories of every image."""
     instances, instances_name = _loaded(instances_json, "instances_json")
-    captions, captions_name = _loaded(captions_json, "captions_json")
     images = [int(image["id"]) for image in _entries(instances, "images", ("id",), instances_name)]
     if twice := repeated(images):
         raise ValueError(f"{instances_name}: image ids listed more than once: {name_some(twice)}")
@@ -324,10 +343,6 @@ def truth_from_coco(instances_json: Source, captions_json: Source, mode: str = "
     _require_known(annotations, "image_id", truth, instances_name)
     for annotation in annotations:
         truth[annotation["image_id"]].add(names[annotation["category_id"]])
-    sentences = _entries(captions, "annotations", ("image_id", "caption"), captions_name)
-    _require_known(sentences, "image_id", truth, captions_name)
-    for sentence in sentences:
-        truth[sentence["image_id"]].update(objects(sentence["caption"], mode))
     return truth
 
 
