@@ -11,7 +11,7 @@ from hallu_tasks import rows
 from hallu_tasks.answers import image_number
 from hallu_tasks.scoring import pope, yesno
 
-__all__ = ["ANSWERS", "Answer", "Key", "Question", "answers", "plain", "questions"]
+__all__ = ["ANSWERS", "Answer", "Key", "Question", "answers", "image", "plain", "questions"]
 
 Key = tuple[str, int, str]
 """Strategy, question id and text, see `pope.question_key`."""
@@ -28,12 +28,13 @@ ANSWERS = (
 
 @dataclass(frozen=True)
 class Question:
-    """One question; `key` is that of `pope.question_key`, `image` an id where the file name holds one."""
+    """One question; `key` is that of `pope.question_key`, `image` an id where the file name `file` holds one."""
 
     place: str
     key: Key
     image: Hashable
     label: str
+    file: str
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def questions(path: str, strategy: str) -> dict[int, Question]:
             label = yesno.label(row.get("label", QUESTIONS))
         except ValueError as error:
             raise ValueError(f"{row.place}: {error}") from None
-        result[number] = Question(row.place, key, _image(row.get("image", QUESTIONS)), label)
+        file = row.get("image", QUESTIONS)
+        result[number] = Question(row.place, key, image(file), label, str(file))
     return result
 
 
@@ -82,7 +84,7 @@ def answers(path: str) -> list[Answer]:
         said = row.words(answer_key, ANSWERS)
         asked = row.words(question_keys[0], ANSWERS) if question_keys else None
         number = _number(row, ANSWERS) if "question_id" in row.fields or asked is None else None
-        image = _image(row.fields["image"]) if "image" in row.fields else None
+        shown = image(row.fields["image"]) if "image" in row.fields else None
         if result and (number is None) != (result[0].number is None):
             without, having = (row.place, result[0].place) if number is None else (result[0].place, row.place)
             raise ValueError(f"{without} has no question_id, but {having} has one; write it in every line or in none")
@@ -93,7 +95,7 @@ def answers(path: str) -> list[Answer]:
                     "a strategy"
                 )
             places[number] = row.place
-        result.append(Answer(row.place, number, asked, image, said))
+        result.append(Answer(row.place, number, asked, shown, said))
     return result
 
 
@@ -106,7 +108,8 @@ def _number(row: rows.Row, fix: str) -> int:
     raise ValueError(f"{row.place}: question_id must be a whole number, got {value!r}; {fix}")
 
 
-def _image(value: object) -> Hashable:
+def image(value: object) -> Hashable:
+    """What tells an image from others: the id in its file name, else the name without folders."""
     number = image_number(value)
     return Path(str(value)).name if number is None else number
 
