@@ -1,6 +1,6 @@
 """What a CHAIR task's YAML calls: one record a caption, and the scores of all records.
 
-A document needs ``image``, ``image_id`` and ``objects``, the COCO categories that are in the image.
+A document needs ``image_id`` and ``objects``, the COCO categories that are in the image.
 """
 
 from __future__ import annotations
@@ -11,10 +11,6 @@ from typing import Any
 from hallu_tasks.scoring import chair
 
 Record = Mapping[str, Any]
-
-
-def visual(doc: Mapping[str, Any]) -> list[Any]:
-    return [doc["image"].convert("RGB")]
 
 
 def prompt(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, str] | None = None) -> str:

@@ -1,6 +1,6 @@
-"""What an MME task's YAML calls: one record an answer, and points per subtask.
+"""What an MME task's YAML calls: one record an answer, and points per subtask and total.
 
-A document needs ``question``, ``answer``, ``image_id`` and ``category`` (the subtask); a YAML adds the image.
+A document needs ``question``, ``answer``, ``image_id`` and ``category`` (the subtask).
 """
 
 from __future__ import annotations
@@ -14,12 +14,8 @@ from hallu_tasks.scoring import mme
 Record = Mapping[str, Any]
 
 
-def prompt(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, str] | None = None) -> str:
-    return str(doc["question"])
-
-
 def process_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Record]:
-    """The answer's record under its subtask's metric only."""
+    """The answer's record under its subtask's metric, and under the totals that the subtask belongs to."""
     record = {
         "image": doc["image_id"],
         "category": doc["category"],
@@ -27,18 +23,22 @@ def process_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Rec
         "answer": doc["answer"],
         "prediction": results[0],
     }
-    return {doc["category"]: record}
+    totals = [name for name, subtasks in mme.TOTALS.items() if doc["category"] in subtasks]
+    return dict.fromkeys([doc["category"], *totals], record)
 
 
-def _points(subtask: str) -> Callable[[Iterable[Record]], float | None]:
+def _points(name: str) -> Callable[[Iterable[Record]], float | None]:
     def points(records: Iterable[Record]) -> float | None:
         whole, alone = mme.whole_pairs(records)
-        if alone:
+        if alone and name in mme.SUBTASKS:
             warnings.warn(f"MME: {len(alone)} question(s) without partner left out; use an even --limit", stacklevel=2)
-        value: float | None = mme.score(whole)["subtasks"][subtask]["score"]
+        result = mme.score(whole)
+        value: float | None = result[name] if name in mme.TOTALS else result["subtasks"][name]["score"]
         return value
 
     return points
 
 
-existence, count, position, color = map(_points, mme.HALLUCINATION)
+existence, count, position, color, posters, celebrity, scene, landmark, artwork, OCR = map(_points, mme.PERCEPTION)
+commonsense_reasoning, numerical_calculation, text_translation, code_reasoning = map(_points, mme.COGNITION)
+perception, cognition, hallucination = map(_points, mme.TOTALS)

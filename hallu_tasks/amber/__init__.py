@@ -1,0 +1,1 @@
+"""AMBER as lmms-eval tasks."""

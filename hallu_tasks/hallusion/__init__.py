@@ -1,0 +1,1 @@
+"""HallusionBench as lmms-eval tasks."""

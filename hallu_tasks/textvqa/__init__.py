@@ -1,0 +1,1 @@
+"""TextVQA as lmms-eval tasks."""
