@@ -19,6 +19,7 @@ examples:
   lmms-eval --model llava_vhr --tasks hallu_pope
   lmms-eval --model llava_vhr --model_args pretrained=demo,alpha=1.5 --tasks hallu_demo
   lmms-eval tasks --include-path "$(hallu tasks-path)"
+  hallu data check hallu_pope        whether a task's data are there, and where to get them
   hallu score pope --answers answers.jsonl --questions coco_pope_random.json
   hallu diagnose --what tvhd --image demo:3 --output tvhd.png
   hallu doctor                       when something is not found or does not load
@@ -49,6 +50,11 @@ COMMANDS: Mapping[str, Command] = {
         "score files of captions or answers that other code wrote",
         "hallu_tasks.score:run",
         "hallu_tasks.score:arguments",
+    ),
+    "data": Command(
+        "check the benchmarks' data: what is there, what is missing, where to get it",
+        "hallu_tasks.data.check:run",
+        "hallu_tasks.data.check:arguments",
     ),
     "diagnose": Command(
         "look into a model while it answers",

@@ -25,6 +25,9 @@ def explained(load: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             root = _root(error)
             if not (type(root).__module__.startswith(_HOMES) or isinstance(root, (FileNotFoundError, ConnectionError))):
+                if root is not error and isinstance(root, ValueError):
+                    # A reader said what is wrong with the data; the retry loop around it only hides that.
+                    raise root from None
                 raise
             raise DataUnavailable(_message(self, task_list, root)) from error
 

@@ -76,6 +76,8 @@ def _wrap(tasks: Any) -> None:
         _warn("TaskManager.initialize_tasks of this lmms-eval has other parameters than expected")
         return
     manager.initialize_tasks = _with_folders(original)  # type: ignore[union-attr]
+    if callable(match := getattr(manager, "match_tasks", None)):
+        manager.match_tasks = _with_data(match)  # type: ignore[union-attr]
     if callable(load := getattr(manager, "load_task_or_group", None)):
         manager.load_task_or_group = data_errors.explained(load)  # type: ignore[union-attr]
 
@@ -108,6 +110,38 @@ def _with_folders(original: Callable[..., dict[str, Any]]) -> Callable[..., dict
 
     setattr(initialize_tasks, _MARK, True)
     return initialize_tasks
+
+
+def _with_data(match: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    @functools.wraps(match)
+    def match_tasks(self: Any, task_list: Any) -> list[Any]:
+        found = match(self, task_list)
+        # lmms-eval loads the model before the data; here what is missing is said first.
+        for documents in _documents(self, found):
+            documents.prepare()
+        return found
+
+    return match_tasks
+
+
+def _documents(manager: Any, names: Any) -> list[Any]:
+    """What the tasks in our folders read their documents with: a ``process_docs`` that can ``prepare``."""
+    from registry import task_folders
+
+    folders = [folder.resolve() for folder in task_folders.folders()]
+    found: dict[int, Any] = {}
+    waiting = [name for name in names if isinstance(name, str)]
+    while waiting:
+        name = waiting.pop(0)
+        file = Path(str((manager.task_index.get(name) or {}).get("yaml_path")))
+        if not any(file.resolve().is_relative_to(folder) for folder in folders):
+            continue
+        config = manager._get_config(name)
+        members = config.get("task")
+        waiting += [member for member in members if isinstance(member, str)] if isinstance(members, list) else []
+        if hasattr(documents := config.get("process_docs"), "prepare"):
+            found[id(documents)] = documents
+    return list(found.values())
 
 
 def state() -> tuple[bool, str]:
