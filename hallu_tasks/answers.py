@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hallu_tasks import rows
-from hallu_tasks.scoring import chair, mme, yesno
+from hallu_tasks import rows, truth_cache
+from hallu_tasks.scoring import mme, yesno
 from hallu_tasks.scoring.keyed import name_some
 
 __all__ = ["Caption", "captions", "check_truth", "image_number", "mme_results", "truth"]
@@ -63,12 +63,12 @@ def captions(path: str, image_key: str = "image_id", caption_key: str = "caption
 
 
 def truth(instances: str, sentences: str, mode: str) -> dict[int, set[str]]:
-    """Return `chair.truth_from_coco` of two annotation files; a `ValueError` also says which files they must be."""
+    """Return `truth_cache.truth` of two annotation files; a `ValueError` also says which files they must be."""
     for path in (instances, sentences):
         if not Path(path).is_file():
             raise ValueError(f"{path} does not exist; {TRUTH}")
     try:
-        return chair.truth_from_coco(instances, sentences, mode)
+        return truth_cache.truth(instances, sentences, mode)
     except OSError as error:
         raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
     except (TypeError, ValueError) as error:

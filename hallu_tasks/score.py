@@ -23,7 +23,8 @@ CHAIR = """\
 Which objects do the captions name, and how many of them are not in the image?
 
 A line of FILE is {"image_id": 310196, "caption": "A dog ..."}; a JSON list of such objects is read too, and
-"COCO_val2014_000000310196.jpg" stands for the number. The truth comes from COCO's annotation files.
+"COCO_val2014_000000310196.jpg" stands for the number. The truth comes from COCO's annotation files; what was read from
+them is kept in $HALLU_CACHE (default ~/.cache/hallu), so the second time is quick.
 """
 CHAIR_EXAMPLES = """\
 examples:

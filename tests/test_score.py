@@ -72,6 +72,11 @@ def values(scores: Mapping[str, Any], *names: str) -> list[float]:
 # CHAIR
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALLU_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def coco(tmp_path: Path) -> tuple[Path, Path]:
     """The annotation files of four images."""
@@ -269,6 +274,16 @@ def test_annotation_files_that_are_not_the_two_of_coco_are_named(
         capsys, "chair", "--captions", tmp_path / "none", "--truth", *coco
     )
     assert f"{tmp_path} is a folder; give a" in refused(capsys, "chair", "--captions", tmp_path, "--truth", *coco)
+
+
+def test_the_truth_is_read_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, coco: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = lines(tmp_path / "a.jsonl", captioned(EXAMPLE))
+    first = result(capsys, "chair", "--captions", file, "--truth", *coco)
+    monkeypatch.setattr(chair, "truth_from_coco", None)
+    assert result(capsys, "chair", "--captions", file, "--truth", *coco) == first
+    assert len(list((tmp_path / "cache" / "truth").iterdir())) == 1
 
 
 def test_missing_data_of_a_mode_are_an_error_with_the_command(
