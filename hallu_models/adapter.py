@@ -22,7 +22,7 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import generation, methods
+from hallu_models import generation, methods, provenance
 from hallu_models.engines.passes import image_features
 from hallu_models.host import UnsupportedModel, load
 from hallu_models.recovery import Answers, digest
@@ -141,7 +141,7 @@ class HalluModel(lmms):
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """Answer all requests; any failure but lack of memory ends the run and names its document."""
-        record_in_results(requests, self.run)
+        record_in_results(requests, {**self.run, **self._provenance(requests)})
         answers: list[GenerationResult | None] = [None] * len(requests)
         kept = Answers(digest(self.run, self._rank, self._world_size))
         keys = [self._key(request) for request in requests]
@@ -188,6 +188,16 @@ class HalluModel(lmms):
         """Give the model's memory back; called before scoring."""
         self.__dict__.pop("host", None)
         super().clean()
+
+    def _provenance(self, requests: list[Instance]) -> dict[str, Any]:
+        """What the results say beside the settings. Not part of what tells two runs apart when one goes on."""
+        return {
+            "cards": provenance.of_methods(methods.names(None if self.run["method"] == "none" else self.run["method"])),
+            "batch_size": self.batch_size,
+            **provenance.of_process(self._world_size),
+            **(provenance.of_model(self.host, self.run["pretrained"]) if self._rank == 0 else {}),
+            "questions": provenance.of_questions(requests, self.task_dict, self._world_size),
+        }
 
     def _key(self, request: Instance) -> str | None:
         """Identifies a greedy request across runs; None for a sampled one, which is never reused."""

@@ -1,0 +1,183 @@
+"""What a run's results say about where they come from: code, command, machine, checkpoint and questions.
+
+Everything here is JSON and costs seconds at most. Contents are identified by SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from lmms_eval.api.instance import Instance
+
+import registry
+from hallu_models.host import DEMO, Host
+from registry import cards, lazy
+from registry.command_line import redacted
+
+WHOLE = 16 * 2**20
+"""Files up to this size enter a checkpoint's hash whole, larger ones by `BLOCKS` blocks of `BLOCK` bytes."""
+
+BLOCKS, BLOCK = 256, 2**16
+
+_CHECKPOINT = (".json", ".jinja", ".txt", ".model", ".tiktoken", ".py", ".safetensors", ".bin", ".pt", ".pth")
+_PACKAGES = ("registry", "hallu_tasks", "hallu_models")
+
+
+def of_process(processes: int) -> dict[str, Any]:
+    """Python, the command line without secrets, the package's own environment variables, processes and git."""
+    variables = sorted(name for name in os.environ if name.startswith("HALLU_"))
+    return {
+        "python": platform.python_version(),
+        "command": _command(),
+        "environment": {name: redacted([f"{name}={os.environ[name]}"])[0].partition("=")[2] for name in variables},
+        "processes": processes,
+        "machines": max(1, processes // int(os.environ.get("LOCAL_WORLD_SIZE", processes))),
+        "git": _git(Path(registry.__file__).resolve().parents[1]),
+    }
+
+
+def of_methods(names: Iterable[str]) -> dict[str, Any]:
+    """For each method its card's version, or the distribution that brings it with its version."""
+    return {name: cards.load(name).version if name in cards.names() else _origin(name) for name in names}
+
+
+def of_model(host: Host, pretrained: str) -> dict[str, Any]:
+    """The device, the Hub's commit of the checkpoint where there is one, and the hash of a folder's files."""
+    device = host.device
+    folder = DEMO if pretrained == "demo" else Path(pretrained)
+    return {
+        "device": device.type,
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "checkpoint_commit": getattr(host.model.config, "_commit_hash", None),
+        "checkpoint_files": checkpoint_files(folder) if folder.is_dir() else None,
+    }
+
+
+def checkpoint_files(folder: Path) -> str:
+    """SHA-256 over the names and contents of the files directly in a folder that a checkpoint consists of.
+
+    Weights, configuration, tokenizer, templates and code. Of a file above `WHOLE` bytes the size and `BLOCKS` evenly
+    spread blocks count, the first and the last among them: reading every byte of a large model takes minutes.
+    """
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in _CHECKPOINT):
+        whole.update(f"{path.name} {_file(path)}\n".encode())
+    return whole.hexdigest()
+
+
+def of_questions(requests: Sequence[Instance], documents: Mapping[str, Any], processes: int) -> dict[str, Any]:
+    """For each task the number of documents that are asked and one SHA-256 over all of them, whoever asks them.
+
+    A document counts with its id, its prompt, and its columns, the answers among them; an image counts by its encoded
+    bytes, in the data set or in the file whose absolute path a column holds. Columns with lists of media do not count.
+    `documents` maps a task and a split to the data set. Every process has to call this.
+    """
+    found: dict[str, dict[str, str]] = {}
+    rows: dict[tuple[str, str], Any] = {}
+    for request in requests:
+        context, _, _, doc_id, task, split = request.args
+        if (task, split) not in rows:
+            rows[task, split] = _undecoded(documents[task][split])
+        asked = [doc_id, context, {name: _contents(value) for name, value in rows[task, split][doc_id].items()}]
+        text = json.dumps(asked, sort_keys=True, default=_plain)
+        found.setdefault(task, {})[f"{split} {doc_id}"] = hashlib.sha256(text.encode()).hexdigest()
+    for part in gather_object([found]) if processes > 1 else []:
+        for task, asked_there in part.items():
+            found.setdefault(task, {}).update(asked_there)
+    return {
+        task: {
+            "documents": len(asked),
+            "sha256": hashlib.sha256("".join(asked[key] for key in sorted(asked)).encode()).hexdigest(),
+        }
+        for task, asked in sorted(found.items())
+    }
+
+
+def _command() -> list[str]:
+    program = Path(sys.argv[0])
+    start = [program.name] if program.suffix != ".py" else ["python", sys.argv[0]]
+    if program.name == "__main__.py":
+        start = ["python", "-m", program.parent.name]
+    return [*start, *redacted(sys.argv[1:])]
+
+
+def _git(root: Path) -> dict[str, Any] | None:
+    """The last commit that changed the package's code, and whether files were changed since; None where unknown.
+
+    `root` is the folder that holds the packages. One that merely lies inside another project's checkout, as an
+    installed package does, has no commit of its own.
+    """
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit, changed = (
+            subprocess.run(
+                ["git", "-C", str(root), *command, "--", *_PACKAGES],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            ).stdout.strip()
+            for command in (("log", "-1", "--format=%H"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(changed)} if commit else None
+
+
+def _origin(name: str) -> str:
+    """``mypackage 1.2`` for a method of another distribution."""
+    return lazy.interventions().origin(name).partition(", entry point")[0]
+
+
+def _file(path: Path) -> str:
+    size = path.stat().st_size
+    found = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        if size <= WHOLE:
+            found.update(file.read())
+        else:
+            for number in range(BLOCKS):
+                file.seek(number * (size - BLOCK) // (BLOCKS - 1))
+                found.update(file.read(BLOCK))
+    return found.hexdigest()
+
+
+def _undecoded(documents: Any) -> Any:
+    """The data set with media as stored: decoding them would take as long as a short run."""
+    for name, feature in getattr(documents, "features", {}).items():
+        if hasattr(feature, "decode"):
+            documents = documents.cast_column(name, replace(feature, decode=False))
+        elif hasattr(getattr(feature, "feature", None), "decode"):
+            documents = documents.remove_columns(name)  # A list of media has no such view.
+    return documents
+
+
+def _contents(value: Any) -> Any:
+    """A column's value without the place where a file lies on this machine."""
+    if isinstance(value, dict) and value.keys() == {"bytes", "path"}:
+        value = value["bytes"] or value["path"]
+    if isinstance(value, str) and os.path.isabs(value) and os.path.isfile(value):
+        return Path(value).read_bytes()
+    return value
+
+
+def _plain(value: Any) -> str:
+    """What JSON does not know: bytes and pictures by their contents, anything else by its kind."""
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if hasattr(value, "tobytes"):
+        return hashlib.sha256(value.tobytes()).hexdigest()
+    return type(value).__name__
