@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hallu_tasks.results import Sample
-from hallu_tasks.scoring import chair, mme, pope
+from hallu_tasks.scoring import amber, chair, hallusion, mme, pope, textvqa
 from hallu_tasks.scoring.units import Array, Statistic
 
 __all__ = ["BENCHMARKS", "Benchmark", "Metric", "of"]
@@ -52,10 +52,13 @@ class Benchmark:
     documents: Callable[[Metric, Mapping[int, Record]], tuple[dict[Any, Record], dict[Any, Hashable]]]
     scored: Callable[[Mapping[int, Record]], Mapping[int, Record]] = dict
     """The records that count: a limited run may end in the middle of what is scored together."""
+    completed: Callable[[Record], Record] = lambda record: record
+    """Adds the fields `image` and `rule` to records that hold them in several parts."""
 
     def record(self, sample: Sample) -> Record | None:
         """The sample's record, ``None`` when it is not one of this benchmark."""
-        return next((record for record in sample.records.values() if self.columns <= record.keys()), None)
+        found = next((record for record in sample.records.values() if self.columns <= record.keys()), None)
+        return None if found is None else self.completed(found)
 
 
 def of(samples: Mapping[int, Sample]) -> Benchmark | None:
@@ -85,6 +88,20 @@ def _pairs(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Rec
 def _whole_pairs(records: Mapping[int, Record]) -> dict[int, Record]:
     whole = {id(record) for record in mme.whole_pairs(records.values())[0]}
     return {document: record for document, record in records.items() if id(record) in whole}
+
+
+def _sets(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Record], dict[Any, Hashable]]:
+    sets = hallusion.sets(records.values())
+    numbers = {key: {name: value for name, value in one.items() if isinstance(value, int)} for key, one in sets.items()}
+    return {**numbers}, {key: key for key in numbers}
+
+
+def _figure(record: Record) -> Record:
+    return {**record, "image_id": "{category}/{subcategory}/{set_id}_{figure_id}.png".format(**record)}
+
+
+def _rules(record: Record) -> Record:
+    return {**record, "rules": f"mode {record['mode']}, similarity {record['similarity']}"}
 
 
 def _unparsed(sums: Mapping[str, Array]) -> Array:
@@ -138,6 +155,45 @@ def _mme(records: Iterable[Record]) -> list[Metric]:
     ]
 
 
+def _amber_generative(records: Iterable[Record]) -> list[Metric]:
+    table = amber.STATISTICS
+    return [
+        Metric("chair", "CHAIR", table["chair"], "lower"),
+        Metric("cover", "Cover", table["cover"], "higher"),
+        # A ratio and no proportion of the documents: blank responses are neither right nor wrong.
+        Metric("hal", "Hal", table["hal"], "lower"),
+        Metric("cog", "Cog", table["cog"], "lower"),
+        Metric("mean_length", "mean length", table["mean_length"], None, "tokens"),
+    ]
+
+
+def _amber_discriminative(records: Iterable[Record]) -> list[Metric]:
+    table, listed = amber.STATISTICS, list(records)
+    present = [group for group in amber.GROUPS if any(record[f"{group}.questions"] for record in listed)]
+    return [
+        Metric("accuracy", "accuracy", table["accuracy"], "higher", outcome="correct"),
+        Metric("precision", "precision", table["precision"], "higher", headline=False),
+        Metric("recall", "recall", table["recall"], "higher", headline=False),
+        Metric("f1", "F1", table["f1"], "higher"),
+        *(Metric(f"{group}_f1", f"{group} F1", table[f"{group}.f1"], "higher", headline=False) for group in present),
+        Metric("unparsed_count", "unparsed", _unparsed, "lower", "answers", headline=False),
+    ]
+
+
+def _hallusion(records: Iterable[Record]) -> list[Metric]:
+    table = hallusion.STATISTICS
+    return [
+        *(Metric(name, name, table[name], "higher") for name in ("aAcc", "qAcc", "fAcc")),
+        Metric("easy_aAcc", "easy aAcc", table["easy_aAcc"], "higher", headline=False),
+        Metric("hard_aAcc", "hard aAcc", table["hard_aAcc"], "higher", headline=False),
+        Metric("unparsed_count", "unparsed", _unparsed, "lower", "answers", headline=False),
+    ]
+
+
+def _textvqa(records: Iterable[Record]) -> list[Metric]:
+    return [Metric("accuracy", "accuracy", textvqa.STATISTICS["accuracy"], "higher")]
+
+
 BENCHMARKS = (
     Benchmark(
         title="CHAIR",
@@ -169,6 +225,48 @@ BENCHMARKS = (
         metrics=_mme,
         documents=_pairs,
         scored=_whole_pairs,
+    ),
+    Benchmark(
+        title="AMBER generative",
+        unit="percent, mean length in tokens",
+        noun="responses",
+        columns=frozenset({"image_id", "responses", "nouns", "hallucinated", "covered", "marked", "similarity"}),
+        image="image_id",
+        rule="rules",
+        metrics=_amber_generative,
+        documents=_counts,
+        completed=_rules,
+    ),
+    Benchmark(
+        title="AMBER discriminative",
+        unit='percent, "no" is positive',
+        noun="questions",
+        columns=frozenset({"image_id", "questions", "correct", "predicted_no", "labelled_no", "relation.questions"}),
+        image="image_id",
+        rule="policy",
+        metrics=_amber_discriminative,
+        documents=_counts,
+    ),
+    Benchmark(
+        title="HallusionBench",
+        unit="percent",
+        noun="questions",
+        columns=frozenset({"category", "subcategory", "set_id", "figure_id", "question_id", "visual_input", "correct"}),
+        image="image_id",
+        rule="policy",
+        metrics=_hallusion,
+        documents=_sets,
+        completed=_figure,
+    ),
+    Benchmark(
+        title="TextVQA",
+        unit="percent",
+        noun="questions",
+        columns=frozenset({"image_id", "questions", "tenths"}),
+        image="image_id",
+        rule=None,
+        metrics=_textvqa,
+        documents=_counts,
     ),
 )
 """In the order in which their blocks are shown."""
