@@ -43,7 +43,8 @@ class TaskRun:
 class Run:
     """One run. `hallu` holds the adapter's settings and is empty for a model of another package.
 
-    `given` is the path the user gave, `runs_count` how many runs lie there, of which this is the latest.
+    `given` is the path the user gave, `runs_count` how many runs lie there, of which this is the latest. `tasks`
+    is empty where the samples were not read.
     """
 
     given: str
@@ -61,15 +62,15 @@ class Run:
         return float(speed) if isinstance(speed, (int, float)) else None
 
 
-def read(path: str) -> Run:
+def read(path: str, *, samples: bool = True) -> Run:
     """Read the latest run of an output folder, or the run of a ``..._results.json`` file.
 
-    Raises `ValueError` with the fix for a path without results, a run without samples, and damaged files.
+    `samples` says whether every document's records are read too. Raises `ValueError` with the fix for a path
+    without results, a run without samples, damaged files, and files in the layout of another lmms-eval.
     """
     file, count = _latest(path)
-    results = _json(file.read_text(encoding="utf-8"), file)
-    if not isinstance(results.get("configs"), dict) or not isinstance(results.get("config"), dict):
-        raise ValueError(f"{file} is not a results file of lmms-eval: it has no config and configs")
+    results = _json(_text(file), file)
+    _require_layout(results, file)
     config = results["config"]
     hallu = (config.get("resolved_cli_args") or {}).get("hallu") or {}
     return Run(
@@ -79,8 +80,26 @@ def read(path: str) -> Run:
         model=str(hallu.get("model_id") or config.get("model")),
         hallu=hallu,
         results=results,
-        tasks={name: _task(name, results, file) for name in results["configs"]},
+        tasks={name: _task(name, results, file) for name in results["configs"]} if samples else {},
     )
+
+
+def _require_layout(results: Mapping[str, Any], file: Path) -> None:
+    """Raise `ValueError` where a part that is read is not what lmms-eval 0.7 writes; parts may be missing."""
+    if not isinstance(results.get("configs"), dict) or not isinstance(results.get("config"), dict):
+        raise ValueError(f"{file} is not a results file of lmms-eval: it has no config and configs")
+    places = [("config", "resolved_cli_args", "hallu"), ("throughput",)]
+    places += [(name, task) for name in ("configs", "n-samples", "results") for task in results["configs"]]
+    for place in places:
+        part: Any = results
+        for depth, key in enumerate(place, start=1):
+            part = part.get(key) or {}
+            if not isinstance(part, dict):
+                version = results.get("lmms_eval_version") or "of an unknown version"
+                raise ValueError(
+                    f"{file}: {'.'.join(place[:depth])} is not an object; lmms-eval {version} wrote it in a layout "
+                    "that is not known here (known: lmms-eval 0.7), so rerun with a supported version"
+                )
 
 
 def _latest(path: str) -> tuple[Path, int]:
@@ -110,6 +129,11 @@ def _latest(path: str) -> tuple[Path, int]:
 
 def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
     path = file.with_name(f"{file.name.removesuffix(_SUFFIX)}_samples_{name}.jsonl")
+    if path.with_suffix(".json").is_file() and not path.is_file():
+        raise ValueError(
+            f"{path.with_suffix('.json')} is in the layout of an older lmms-eval; known is {path.name} with a line a "
+            "document, as lmms-eval 0.7 writes it, so rerun with a supported version"
+        )
     if not path.is_file():
         raise ValueError(
             f"{file} has no samples of {name} beside it ({path.name}), and a comparison is paired document by "
@@ -151,10 +175,16 @@ def _require_complete(path: Path, found: int, counts: Mapping[str, Any], config:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield f"{path}, line {number}", _json(line, f"{path}, line {number}")
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        if line.strip():
+            yield f"{path}, line {number}", _json(line, f"{path}, line {number}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read ({error})") from None
 
 
 def _json(text: str, place: Path | str) -> dict[str, Any]:

@@ -47,3 +47,44 @@ def test_the_answer_is_the_text_that_was_scored(tmp_path: Path, kept: object, an
     line = {"doc_id": 3, "target": "Yes", "resps": ["<think>No</think>Yes"], "filtered_resps": kept, "input": "?"}
     sample = results.read(str(write(tmp_path, [line]))).tasks[TASK].samples[3]
     assert (sample.prompt, sample.target, sample.answer) == ("?", "Yes", answer)
+
+
+def test_settings_can_be_read_without_the_samples(tmp_path: Path) -> None:
+    folder = write(tmp_path, [])
+    for file in folder.glob("*/*.jsonl"):
+        file.unlink()
+    run = results.read(str(folder), samples=False)
+    assert (run.model, dict(run.tasks)) == ("llava_base", {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"config": {"resolved_cli_args": "--model x"}}, "config.resolved_cli_args"),
+        ({"config": {"resolved_cli_args": {"hallu": [1]}}}, "config.resolved_cli_args.hallu"),
+        ({"configs": {TASK: "pope.yaml"}}, f"configs.{TASK}"),
+        ({"n-samples": {TASK: 40}}, f"n-samples.{TASK}"),
+        ({"n-samples": 40}, "n-samples"),
+        ({"results": {TASK: 81.5}}, f"results.{TASK}"),
+    ],
+)
+def test_another_layout_is_named_with_its_version(tmp_path: Path, changes: dict[str, Any], place: str) -> None:
+    folder = write(tmp_path, [{"doc_id": 0}], lmms_eval_version="0.9.1", **changes)
+    with pytest.raises(ValueError, match=f": {place} is not an object; lmms-eval 0.9.1 wrote it in a layout that is"):
+        results.read(str(folder))
+
+
+def test_samples_of_an_older_lmms_eval_are_named(tmp_path: Path) -> None:
+    folder = write(tmp_path, [{"doc_id": 0}])
+    (file,) = folder.glob("*/*.jsonl")
+    file.rename(file.with_suffix(".json"))
+    with pytest.raises(ValueError, match=r"samples_hallu_demo_pope\.json is in the layout of an older lmms-eval"):
+        results.read(str(folder))
+
+
+@pytest.mark.parametrize("name", ["*_results.json", "*.jsonl"])
+def test_files_that_are_no_text_are_named(tmp_path: Path, name: str) -> None:
+    (file,) = write(tmp_path, [{"doc_id": 0}]).glob(f"*/{name}")
+    file.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ValueError, match=f"{file.name} cannot be read"):
+        results.read(str(tmp_path))
