@@ -14,7 +14,7 @@ import pytest
 
 import hallu_tasks
 from hallu_tasks import metrics
-from hallu_tasks.scoring import chair, mme, pope
+from hallu_tasks.scoring import amber, chair, mme, pope
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 
@@ -23,6 +23,12 @@ OBJECTS = [["dog", "person", "frisbee"], ["bus"]]
 ANSWERS = ["Yes.", "NO", "No, there is no dog.", "Yes"]
 LABELS = ["yes", "no", "no", "yes"]
 IMAGES = ["1.jpg", "1.jpg", "2.jpg", "2.jpg"]
+DESCRIBED = {"references": [["dog", "person"], ["bus"]], "targets": [["bench", "cat"], ["car"]]}
+WORDS = {
+    "relation": {"dog": [], "person": ["man"], "bench": [], "cat": [], "bus": ["coach"], "car": []},
+    "safe_words": ["bench"],
+}
+TYPES = ["relation", "discriminative-hallucination", "discriminative-attribute-state", "discriminative-relation"]
 
 
 def example(name: str) -> tuple[str, str, str]:
@@ -42,14 +48,19 @@ import evaluate
 from hallu_tasks import metrics
 
 captions, objects, answers, labels, images = {(CAPTIONS, OBJECTS, ANSWERS, LABELS, IMAGES)!r}
+described, words, asked = {(DESCRIBED, WORDS, {"references": LABELS, "types": TYPES})!r}
+describe, answer = (evaluate.load(metrics.path("amber"), half) for half in ("generative", "discriminative"))
 chair, pope, mme = (evaluate.load(metrics.path(name)) for name in ("chair", "pope", "mme"))
 found = {{
-    "names": [chair.name, pope.name, mme.name],
+    "names": [module.name for module in (chair, pope, mme, describe, answer)],
     "chair": chair.compute(predictions=captions, references=objects),
     "chair fixed": chair.compute(predictions=captions, references=objects, mode="fixed"),
     "pope": pope.compute(predictions=answers, references=labels),
     "pope words": pope.compute(predictions=answers, references=labels, policy="words"),
     "mme": mme.compute(predictions=answers, references=labels, images=images, categories=["count"] * 4),
+    "generative": describe.compute(predictions=captions, **described, **words),
+    "discriminative": answer.compute(predictions=answers, **asked),
+    "discriminative official": answer.compute(predictions=answers, **asked, policy="official"),
 }}
 pope.add(prediction="Yes", reference="no")
 pope.add_batch(predictions=answers, references=labels)
@@ -58,6 +69,10 @@ for name, call in (
     ("empty", lambda: chair.compute(predictions=["A dog."], references=[[]])),
     ("category", lambda: chair.compute(predictions=["A dog."], references=[["puppy"]])),
     ("policy", lambda: pope.compute(predictions=["Yes"], references=["yes"], policy="exact")),
+    ("half", lambda: evaluate.load(metrics.path("amber"))),
+    ("word", lambda: describe.compute(predictions=["A dog."], references=[["puppy"]], targets=[[]], **words)),
+    ("similarity", lambda: describe.compute(predictions=captions, **described, **words, similarity="exact")),
+    ("type", lambda: answer.compute(predictions=["No"], references=["no"], types=["existence"])),
     ("partner", lambda: mme.compute(predictions=["Yes"], references=["Yes"], images=["1"], categories=["count"])),
 ):
     try:
@@ -108,10 +123,21 @@ def test_they_load_and_give_the_scorers_results(found: dict[str, Any]) -> None:
         {"image": image, "category": "count", "answer": label, "prediction": answer}
         for image, label, answer in zip(IMAGES, LABELS, ANSWERS)
     ]
-    assert found["names"] == ["chair", "pope", "mme"]
+    assert found["names"] == ["chair", "pope", "mme", "amber", "amber"]
     assert found["chair"] == plain(chair.score(enumerate(CAPTIONS), truth))
     assert found["pope"] == plain(pope.score(ANSWERS, LABELS))
     assert found["mme"] == plain(mme.score(questions))
+
+
+def test_the_two_halves_of_amber_are_its_configurations(found: dict[str, Any]) -> None:
+    words = zip(DESCRIBED["references"], DESCRIBED["targets"])
+    scenes = {n: amber.Scene(tuple(truth), tuple(hallu)) for n, (truth, hallu) in enumerate(words)}
+    questions = {n: amber.Question(kind, label) for n, (kind, label) in enumerate(zip(TYPES, LABELS))}
+    vocabulary = amber.read_vocabulary(**WORDS)
+    annotations = amber.Annotations(scenes, questions)
+    assert found["generative"] == plain(amber.score_generative(enumerate(CAPTIONS), annotations, vocabulary))
+    assert (found["generative"]["cover"], found["generative"]["nouns_count"]) == (200 / 3, 4)
+    assert found["discriminative"] == plain(amber.score_discriminative(enumerate(ANSWERS), annotations))
 
 
 def test_rules_are_parameters_and_are_named(found: dict[str, Any]) -> None:
@@ -120,6 +146,8 @@ def test_rules_are_parameters_and_are_named(found: dict[str, Any]) -> None:
     assert [found[name]["mentions_count"] for name in ("chair", "chair fixed")] == [4, 5]
     assert [found[name]["policy"] for name in ("pope", "pope words")] == ["official", "words"]
     assert [found[name]["accuracy"] for name in ("pope", "pope words")] == [75.0, 100.0]
+    # Three of the four answers are not exactly "Yes" or "No".
+    assert [found[f"discriminative{name}"]["unparsed_count"] for name in ("", " official")] == [0, 3]
 
 
 def test_answers_may_be_added_in_parts(found: dict[str, Any]) -> None:
@@ -131,10 +159,14 @@ def test_errors_are_the_scorers(found: dict[str, Any]) -> None:
     assert "not COCO categories: 'puppy'" in found["category"]
     assert "'exact'; allowed: official" in found["policy"]
     assert "without their partner" in found["partner"]
+    assert "unknown configuration 'default'; allowed: generative, discriminative" in found["half"]
+    assert "does not list: 'puppy'" in found["word"]
+    assert "similarity 'exact'; allowed: none, spacy" in found["similarity"]
+    assert "question type 'existence'; allowed: discriminative-hallucination" in found["type"]
 
 
 def test_an_unknown_module_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="unknown metric 'chiar'; allowed: chair, pope, mme"):
+    with pytest.raises(ValueError, match="unknown metric 'chiar'; allowed: chair, pope, mme, amber"):
         metrics.path("chiar")
 
 

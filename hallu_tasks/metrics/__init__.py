@@ -9,7 +9,7 @@ import os
 
 __all__ = ["NAMES", "path"]
 
-NAMES = ("chair", "pope", "mme")
+NAMES = ("chair", "pope", "mme", "amber")
 """The modules there are."""
 
 

@@ -1,0 +1,1 @@
+"""AMBER as a module for ``evaluate``."""
