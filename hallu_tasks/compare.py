@@ -11,14 +11,17 @@ takes for independent.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Hashable, Mapping, Sequence
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from hallu_tasks import benchmarks, differences
 from hallu_tasks.arms import baseline_first
 from hallu_tasks.benchmarks import Benchmark, Metric
 from hallu_tasks.differences import Difference
+from hallu_tasks.published import Harness, harnesses
 from hallu_tasks.results import Run, read
 from hallu_tasks.scoring import paired
 
@@ -66,7 +69,8 @@ class Block:
 class Comparison:
     """Everything that is printed. The first of `arms` is the baseline; `runs` are in the same order.
 
-    `allowed` are the differences that were accepted, `notes` say what was left out and why.
+    `allowed` are the differences that were accepted, `notes` say what was left out and why, `published` are the
+    numbers of papers where they were asked for.
     """
 
     arms: tuple[str, ...]
@@ -76,6 +80,7 @@ class Comparison:
     notes: tuple[str, ...]
     resamples: int
     seed: int
+    published: tuple[Harness, ...] | None = None
 
     @property
     def p_values_count(self) -> int:
@@ -101,15 +106,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="also what papers state of these methods, from other harnesses",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    parser.add_argument(
+        "--plot", metavar="FILE", type=Path, help="write the differences as a forest plot: .png, .svg or .pdf"
+    )
+    parser.add_argument("--html", metavar="FILE", type=Path, help="write a page with the answers that changed sides")
+    parser.add_argument(
+        "--images", metavar="FOLDER", type=Path, help="where the page finds the benchmark's images, at any depth"
+    )
 
 
 def run(given: argparse.Namespace) -> int:
-    """``hallu compare RESULTS...``. Raises `ValueError` as `compare` does."""
+    """``hallu compare RESULTS...``.
+
+    Raises `ValueError` as `compare` does, and for files that cannot be written. Files are written when all that
+    is asked for has been made.
+    """
     from hallu_tasks import report  # imports this module
 
+    report.check(given.plot, given.html, given.images)
     comparison = compare(
         [read(path) for path in given.results],
         baseline=given.baseline,
@@ -118,8 +140,12 @@ def run(given: argparse.Namespace) -> int:
         resamples=given.resamples,
         seed=given.seed,
     )
+    if given.published:
+        comparison = replace(comparison, published=harnesses(comparison.runs))
     form = report.as_json if given.json else report.as_markdown if given.markdown else report.as_text
-    print(form(comparison))
+    printed = form(comparison)
+    report.write(comparison, given.plot, given.html, given.images)
+    print(printed)
     return 0
 
 
@@ -151,7 +177,8 @@ def compare(
     blocks = tuple(
         _block(task, benchmark, ordered, every_metric, resamples, seed) for task, benchmark in shared.items()
     )
-    return Comparison(tuple(arms), tuple(ordered), _judged(blocks), tuple(found), tuple(notes), resamples, seed)
+    comparison = Comparison(tuple(arms), tuple(ordered), _judged(blocks), tuple(found), tuple(notes), resamples, seed)
+    return replace(comparison, notes=(*notes, *_too_few(comparison)))
 
 
 def _shared_tasks(runs: Sequence[Run], arms: Sequence[str]) -> tuple[dict[str, Benchmark], list[str]]:
@@ -172,6 +199,16 @@ def _shared_tasks(runs: Sequence[Run], arms: Sequence[str]) -> tuple[dict[str, B
         raise ValueError(f"there is no task to compare: {'; '.join(notes)}; run every arm with the same hallu_* tasks")
     order = {benchmark.title: place for place, benchmark in enumerate(benchmarks.BENCHMARKS)}
     return dict(sorted(shared.items(), key=lambda item: (order[item[1].title], item[0]))), notes
+
+
+def _too_few(comparison: Comparison) -> Iterator[str]:
+    """A warning where the least p value a bootstrap can give, 2 / (resamples + 1), does not survive Holm."""
+    count, resamples = comparison.p_values_count, comparison.resamples
+    if 2 / (resamples + 1) * count >= ALPHA:
+        yield (
+            f"{resamples} resamples are too few for {count} p values: no bootstrap p value can stay below {ALPHA} "
+            f"after Holm; use --resamples {math.ceil(2 * count / ALPHA / 1000) * 1000} or show less"
+        )
 
 
 def _block(

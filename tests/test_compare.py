@@ -8,163 +8,25 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from written_runs import BASE, IMAGES, METRICS, RIGHT, SILENT, VHR, WRONG, Arm, write
 
 import hallu_tasks
 from hallu_tasks import compare as command
-from hallu_tasks import report, results
+from hallu_tasks import results
 from hallu_tasks.chair import task as chair_task
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
+from hallu_tasks.report import cells
 from registry import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 QUICK = ("--resamples", "400")
 
-IMAGES = 40
-TRUTH = ("cat", "clock")
-RIGHT, WRONG, SILENT = "A cat and a clock.", "A cat and a dog.", "Nothing here."
-"""Captions: all of the truth; one of two mentions hallucinated; no object."""
-
-METRICS = {
-    "hallu_demo_chair": ("chair_s", "chair_i", "recall", "precision", "f1", "mean_length", "mean_mentions"),
-    "hallu_demo_pope": ("accuracy", "precision", "recall", "f1", "yes_ratio", "unparsed_count"),
-    "hallu_demo_mme": ("existence", "count", "position"),
-}
-METADATA = {
-    "hallu_demo_chair": {"version": 1, "chair_mode": "reference"},
-    "hallu_demo_pope": {"version": 1, "answer_policy": "official"},
-    "hallu_demo_mme": {"version": 1, "answer_policy": "prefix"},
-}
-
-
-@dataclass
-class Arm:
-    """One run to be written. The answers are functions of the image and, for questions, of the right answer."""
-
-    model: str = "llava_base"
-    method: str = "none"
-    parameters: str = ""
-    caption: Callable[[int], str] = lambda image: RIGHT
-    pope: Callable[[int, str], str] = lambda image, right: right
-    mme: Callable[[int, str], str] = lambda image, right: right
-    tasks: Sequence[str] = tuple(METRICS)
-    images: Sequence[int] = range(IMAGES)
-    speed: float | None = 123.4
-    change: Callable[[dict[str, Any]], None] = lambda data: None
-    """Edits the results file's content before it is written."""
-    lines: Callable[[str, list[dict[str, Any]]], list[dict[str, Any]]] = lambda task, lines: lines
-    """Edits a task's samples before they are written."""
-    hallu: Mapping[str, Any] = field(default_factory=dict)
-    """Replaces settings that the adapter recorded."""
-
-
-BASE = Arm(caption=lambda image: WRONG if image < 30 else RIGHT, pope=lambda image, right: "Yes")
-VHR = Arm("llava_vhr", "vhr", "alpha=2,layers=1+4-7,variant=paper", caption=lambda i: WRONG if i < 5 else RIGHT)
-
-
-def write(
-    folder: Path, arm: Arm, date: str = "20261121_034427", checkpoint: str = "demo", samples: bool = True
-) -> Path:
-    """Write a run as lmms-eval 0.7.3 does, and return the folder."""
-    place = folder / checkpoint
-    place.mkdir(parents=True, exist_ok=True)
-    lines = {task: arm.lines(task, LINES[task](arm)) for task in arm.tasks}
-    hallu = {
-        "model_id": arm.model,
-        "method": arm.method,
-        "parameters": arm.parameters,
-        "pretrained": "demo",
-        "revision": "default",
-        "dtype": "float32",
-        "attention": "sdpa",
-        "system_prompt": "",
-        "versions": {"lmms-eval-hallu": "0.1.0", "lmms-eval": "0.7.3", "transformers": "5.23.0", "torch": "2.15.0"},
-        **arm.hallu,
-    }
-    data: dict[str, Any] = {
-        "results": {task: {"alias": f" - {task}"} for task in arm.tasks},
-        "configs": {
-            task: {
-                "task": task,
-                "output_type": "generate_until",
-                "generation_kwargs": {"max_new_tokens": 64, "temperature": 0.0, "do_sample": False, "until": []},
-                "num_fewshot": 0,
-                "repeats": 1,
-                "metadata": METADATA[task],
-            }
-            for task in sorted(arm.tasks)
-        },
-        "n-samples": {task: {"original": len(lines[task]), "effective": len(lines[task])} for task in arm.tasks},
-        "config": {
-            "model": arm.model,
-            "model_args": "pretrained=demo",
-            "limit": None,
-            "offset": 0,
-            "resolved_cli_args": {"model": arm.model, "hallu": hallu},
-        },
-        "date": date,
-        "throughput": {"total_gen_tokens": 48, "avg_speed": arm.speed} if arm.speed is not None else {},
-        "model_name": "demo",
-        "system_instruction": None,
-    }
-    arm.change(data)
-    (place / f"{date}_results.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
-    for task in arm.tasks if samples else ():
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines[task])
-        (place / f"{date}_samples_{task}.jsonl").write_text(text, encoding="utf-8")
-    return folder
-
-
-def line(
-    number: int, doc: Mapping[str, Any], answer: str, target: object, records: Mapping[str, Any]
-) -> dict[str, Any]:
-    return {
-        "doc_id": number,
-        "target": str(target),
-        "filtered_resps": answer,
-        "token_counts": [{"input_tokens": 76, "output_tokens": 2}],
-        "doc_hash": "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b",
-        **records,
-        "input": doc["question"],
-    }
-
-
-def caption_lines(arm: Arm) -> list[dict[str, Any]]:
-    made = []
-    for image in arm.images:
-        doc = {"image_id": image, "objects": list(TRUTH), "question": "Please describe this image in detail."}
-        answer = arm.caption(image)
-        made.append(line(image, doc, answer, doc["objects"], chair_task.process_results(doc, [answer])))
-    return made
-
-
-def pope_lines(arm: Arm) -> list[dict[str, Any]]:
-    made = []
-    for image in arm.images:
-        for place, right in enumerate(("Yes", "No") * 3):
-            doc = {"image_id": image, "question": f"Is there a {place} in the image?", "answer": right}
-            answer = arm.pope(image, right)
-            made.append(line(6 * image + place, doc, answer, right, pope_task.process_results(doc, [answer])))
-    return made
-
-
-def mme_lines(arm: Arm) -> list[dict[str, Any]]:
-    made = []
-    for image in arm.images:
-        for place, (subtask, right) in enumerate((s, r) for s in METRICS["hallu_demo_mme"] for r in ("Yes", "No")):
-            doc = {"image_id": image, "question": f"{subtask} {right}?", "answer": right, "category": subtask}
-            answer = arm.mme(image, right)
-            made.append(line(6 * image + place, doc, answer, right, mme_task.process_results(doc, [answer])))
-    return made
-
-
-LINES = {"hallu_demo_chair": caption_lines, "hallu_demo_pope": pope_lines, "hallu_demo_mme": mme_lines}
 CHAIR_ONLY = ("hallu_demo_chair",)
 
 
@@ -207,7 +69,7 @@ def test_rows_stand_in_reading_order_with_the_better_direction(
     code, out, _ = run(capsys, *two)
     labels = [text.split("  ")[0] for text in out.splitlines()]
     assert code == 0
-    assert [label for label in labels if label and not label.startswith(("llava", "Values", "A verdict", " "))] == [
+    assert [label for label in labels if label and not label.startswith(("llava", "Values", "Holm p", " "))] == [
         "hallu_demo_chair: CHAIR in percent, mean length in tokens; 40 captions",
         "CHAIR_s ↓",
         "CHAIR_i ↓",
@@ -273,7 +135,7 @@ def test_two_arms_fit_into_100_columns_of_plain_text(
     assert "\x1b" not in out
     (row,) = [text for text in out.splitlines() if text.startswith("CHAIR_s")]
     assert "75.0 [59.8, 85.8]" in row  # Wilson, 30 of 40
-    assert row.split()[-2:] == ["<0.001", "better"]
+    assert row.split()[-3:] == ["<0.001", "▲", "better"]
     columns = [row.index("75.0"), row.index("12.5")]
     (head,) = [text for text in out.splitlines() if text.endswith("verdict")]
     assert columns == [head.index("llava_base"), head.index("llava_vhr")]
@@ -298,7 +160,7 @@ def test_markdown_is_one_table_with_the_same_cells(capsys: pytest.CaptureFixture
     lines = run(capsys, *two, "--markdown")[1].splitlines()
     rows = [one for one in lines if one.startswith("|")]
     assert len({one.count("|") for one in rows}) == 1
-    assert rows[0] == "|  | llava_base | llava_vhr | difference | p | verdict |"
+    assert rows[0] == "|  | llava_base | llava_vhr | difference | Holm p | verdict |"
     (plain,) = [one for one in text if one.startswith("CHAIR_i")]
     (piped,) = [one for one in rows if one.startswith("| CHAIR_i")]
     assert piped.strip("| ").split(" | ") == [cell.strip() for cell in plain.split("  ") if cell.strip()]
@@ -307,7 +169,7 @@ def test_markdown_is_one_table_with_the_same_cells(capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize(("value", "text"), [(-0.04, "0.0"), (-0.06, "-0.1"), (12.34, "12.3")])
 def test_a_number_that_rounds_to_zero_has_no_sign(value: float, text: str) -> None:
-    assert report._number(value) == text
+    assert cells.number(value) == text
 
 
 def test_one_arm_alone_gets_values_without_differences(
@@ -348,7 +210,7 @@ def test_many_arms_get_a_line_each_with_the_same_cells(
     assert block[0][1] == side[0] == "CHAIR_s ↓"
     assert [one[0] for one in block[1:] if one[0]] == ["llava_base", "llava_vhr", "llava_pai", "llava_eah"]
     assert [block[1][1], block[2][1], block[4][1]] == side[1:4]
-    assert block[3][1].startswith(f"{side[4]}, p ") and block[3][1].endswith(", better")
+    assert block[3][1].startswith(f"{side[4]}, p ") and block[3][1].endswith(", ▲ better")
     assert below[-1].split() == ["llava_eah", "200.0"]
 
     piped = run(capsys, *two, *more, "--markdown")[1]

@@ -1,0 +1,94 @@
+"""A comparison as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from hallu_tasks.compare import ALPHA, Comparison, Contrast, Row
+from hallu_tasks.published import WARNING, Harness
+
+__all__ = ["as_json"]
+
+
+def as_json(comparison: Comparison) -> str:
+    """Everything, with unrounded numbers; ``null`` where a value is undefined, with its reason."""
+    arms = comparison.arms
+    value = {
+        "baseline": arms[0],
+        "arms": [
+            {
+                "name": arm,
+                "given": run.given,
+                "results_file": str(run.file),
+                "runs_count": run.runs_count,
+                "model": run.model,
+                "settings": run.hallu,
+                "tokens_per_second": run.tokens_per_second,
+            }
+            for arm, run in zip(arms, comparison.runs)
+        ],
+        "alpha": ALPHA,
+        "correction": "Holm",
+        "p_values_count": comparison.p_values_count,
+        "resamples": comparison.resamples,
+        "seed": comparison.seed,
+        "allowed_differences": [
+            {"name": one.name, "detail": one.detail, "values": dict(zip(arms, one.values))}
+            for one in comparison.allowed
+        ],
+        "notes": comparison.notes,
+        "tasks": [
+            {
+                "task": block.task,
+                "benchmark": block.benchmark.title,
+                "documents_count": block.documents_count,
+                "images_count": block.images_count,
+                "metrics": [_metric(row, arms) for row in block.rows],
+            }
+            for block in comparison.blocks
+        ],
+    }
+    if comparison.published is not None:
+        value["published"] = {"warning": WARNING, "harnesses": [_harness(one) for one in comparison.published]}
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _metric(row: Row, arms: Sequence[str]) -> dict[str, Any]:
+    return {
+        "metric": row.metric.name,
+        "label": row.metric.label,
+        "better": row.metric.direction,
+        "unit": row.metric.unit,
+        "arms": {
+            arm: {"value": one.value, "interval": one.interval, "method": one.method, "reasons": one.reasons}
+            for arm, one in zip(arms, row.estimates)
+        },
+        "differences": {arm: _difference(contrast) for arm, contrast in zip(arms[1:], row.contrasts)},
+    }
+
+
+def _difference(contrast: Contrast) -> dict[str, Any]:
+    result = contrast.result
+    return {
+        "difference": result.difference,
+        "interval": result.interval,
+        "confidence": result.confidence,
+        "p_value": result.p_value,
+        "p_value_holm": contrast.p_holm,
+        "test": result.test,
+        "verdict": contrast.verdict,
+        "units_count": result.units_count,
+        "undefined_resamples_count": result.undefined_count,
+        "reasons": result.reasons,
+    }
+
+
+def _harness(harness: Harness) -> dict[str, Any]:
+    return {
+        "source": harness.source,
+        "model": harness.model,
+        "setting": harness.setting,
+        "rows": [{"method": row.method, "variant": row.variant, "numbers": dict(row.numbers)} for row in harness.rows],
+    }

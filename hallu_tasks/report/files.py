@@ -1,0 +1,81 @@
+"""The files that ``hallu compare`` writes. Each is there whole or not at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from hallu_tasks.compare import Comparison
+from hallu_tasks.report import forest
+
+__all__ = ["check", "write"]
+
+
+def check(plot: Path | None, html: Path | None, images: Path | None) -> None:
+    """Raise a `ValueError` for files that cannot be written or read, before anything is computed."""
+    if plot is not None:
+        _check("--plot", plot, (".png", ".svg", ".pdf"))
+        if importlib.util.find_spec("matplotlib") is None:
+            raise ValueError("--plot needs matplotlib: pip install 'lmms-eval-hallu[plot]', or use --html instead")
+    if html is not None:
+        _check("--html", html, (".html", ".htm"))
+    if images is not None and html is None:
+        raise ValueError("--images goes with --html")
+    if images is not None and not images.is_dir():
+        raise ValueError(f"--images {images} is not a folder")
+
+
+def write(comparison: Comparison, plot: Path | None, html: Path | None, images: Path | None) -> None:
+    """Write the plot and the page where they are asked for, after both are made.
+
+    Raises `ValueError` where there is nothing to plot.
+    """
+    made: list[tuple[Path, bytes]] = []
+    if plot is not None:
+        if not forest.panels(comparison):
+            raise ValueError(f"--plot: {forest.nothing(comparison)}")
+        from hallu_tasks.report import figure
+
+        made.append((plot, figure.encoded(figure.draw(comparison), plot.suffix[1:])))
+    if html is not None:
+        from hallu_tasks.report import page
+
+        made.append((html, page.as_html(comparison, images).encode()))
+    for path, content in made:
+        _write(path, content)
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _check(option: str, path: Path, endings: tuple[str, ...]) -> None:
+    if path.suffix not in endings:
+        raise ValueError(f"{option} {path}: allowed endings are {', '.join(endings)}")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"{option} {path}: the folder {folder} does not exist")
+    if path.is_dir():
+        raise ValueError(f"{option} {path} is a folder; name a file")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{option} {path}: the folder {folder} cannot be written to")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write under a temporary name in the same folder, then rename."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # What mkstemp makes only the owner may read.
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

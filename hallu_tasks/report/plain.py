@@ -1,0 +1,146 @@
+"""A comparison as text and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hallu_tasks.compare import Block, Comparison, Contrast, Row
+from hallu_tasks.published import WARNING, Harness
+from hallu_tasks.report import cells
+
+__all__ = ["as_markdown", "as_text"]
+
+MOST_COLUMNS = 3
+"""More arms than this do not fit side by side, and get a line each."""
+
+
+def as_text(comparison: Comparison) -> str:
+    """Aligned columns, a block a task, the speed of the runs last but for published numbers."""
+    form = _text_by_arm if len(comparison.arms) > MOST_COLUMNS else _text_by_metric
+    return "\n".join([*form(comparison), *_published_text(comparison.published)])
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """One table with a line a task, or a table a task with a line an arm; then what the columns mean."""
+    form = _markdown_by_arm if len(comparison.arms) > MOST_COLUMNS else _markdown_by_metric
+    reasons = [reason for block in comparison.blocks for reason in cells.reasons(block, comparison.arms)]
+    published = _published_markdown(comparison.published)
+    return "\n".join([*form(comparison), *cells.legend(comparison), *reasons, *published])
+
+
+def _text_by_metric(comparison: Comparison) -> list[str]:
+    head, speed = _head(comparison), _speed(comparison)
+    rows = [_cells(row) for block in comparison.blocks for row in block.rows]
+    widths = [max(len(line[column]) for line in (head, speed, *rows)) for column in range(len(head))]
+    lines = [*cells.arm_lines(comparison), "", *cells.legend(comparison), "", _aligned(head, widths)]
+    for block in comparison.blocks:
+        lines += [cells.title(block), *(_aligned(_cells(row), widths) for row in block.rows)]
+        lines += [f"  {reason}" for reason in cells.reasons(block, comparison.arms)]
+        lines.append("")
+    return [*lines, _aligned(speed, widths)]
+
+
+def _markdown_by_metric(comparison: Comparison) -> list[str]:
+    head = _head(comparison)
+    lines = [_piped(head), _rule(head)]
+    for block in comparison.blocks:
+        lines.append(_piped([f"**{cells.title(block)}**", *[""] * (len(head) - 1)]))
+        lines += [_piped(_cells(row)) for row in block.rows]
+    return [*lines, _piped(_speed(comparison)), ""]
+
+
+def _text_by_arm(comparison: Comparison) -> list[str]:
+    lines = [*cells.arm_lines(comparison), "", *cells.legend(comparison), ""]
+    for block in comparison.blocks:
+        rows = [_metric_head(block)]
+        for number, arm in enumerate(comparison.arms):
+            rows.append([arm, *(cells.estimate(row.estimates[number]) for row in block.rows)])
+            if number:
+                rows.append(["", *(_contrast_cell(row.contrasts[number - 1]) for row in block.rows)])
+        lines += [cells.title(block), *_table(rows)]
+        lines += [f"  {reason}" for reason in cells.reasons(block, comparison.arms)]
+        lines.append("")
+    speeds = ([arm, speed] for arm, speed in zip(comparison.arms, _speed(comparison)[1:]))
+    return [*lines, "tokens/s", *_table(list(speeds))]
+
+
+def _markdown_by_arm(comparison: Comparison) -> list[str]:
+    lines = []
+    speeds = _speed(comparison)[1:]
+    for block in comparison.blocks:
+        head = [*_metric_head(block), "tokens/s"]
+        lines += [f"**{cells.title(block)}**", "", _piped(head), _rule(head)]
+        for number, arm in enumerate(comparison.arms):
+            line = [cells.estimate(row.estimates[number]) for row in block.rows]
+            if number:
+                contrasts = (_contrast_cell(row.contrasts[number - 1]) for row in block.rows)
+                line = [f"{cell}<br>{contrast}" for cell, contrast in zip(line, contrasts)]
+            lines.append(_piped([f"`{arm}`", *line, speeds[number]]))
+        lines.append("")
+    return lines
+
+
+def _metric_head(block: Block) -> list[str]:
+    return ["", *(cells.label(row.metric) for row in block.rows)]
+
+
+def _contrast_cell(contrast: Contrast) -> str:
+    """``+1.7 [0.6, 2.7], p 0.001, ▼ worse``: the difference and its Holm p; a verdict only where there is one."""
+    verdict = f", {cells.verdict(contrast)}" if contrast.verdict not in (None, "no difference") else ""
+    return f"{cells.difference(contrast)}, p {cells.p_value(contrast.p_holm)}{verdict}"
+
+
+def _head(comparison: Comparison) -> list[str]:
+    _, *others = comparison.arms
+    titles = [f"difference {arm}" for arm in others] if len(others) > 1 else ["difference"] * len(others)
+    return ["", *comparison.arms, *(cell for title in titles for cell in (title, "Holm p", "verdict"))]
+
+
+def _cells(row: Row) -> list[str]:
+    contrasts = ((cells.difference(one), cells.p_value(one.p_holm), cells.verdict(one)) for one in row.contrasts)
+    return [
+        cells.label(row.metric),
+        *map(cells.estimate, row.estimates),
+        *(cell for contrast in contrasts for cell in contrast),
+    ]
+
+
+def _speed(comparison: Comparison) -> list[str]:
+    speeds = [cells.speed(run.tokens_per_second) for run in comparison.runs]
+    return ["tokens/s", *speeds, *[""] * (3 * (len(speeds) - 1))]
+
+
+def _published_text(harnesses: Sequence[Harness] | None) -> Iterator[str]:
+    if harnesses is None:
+        return
+    yield from ("", WARNING)
+    for harness in harnesses:
+        rows = [["", *harness.scores], *([row.label, *harness.cells(row)] for row in harness.rows)]
+        yield from ("", harness.title, *(f"  {line}" for line in _table(rows)))
+
+
+def _published_markdown(harnesses: Sequence[Harness] | None) -> Iterator[str]:
+    if harnesses is None:
+        return
+    yield from ("", f"**{WARNING}**")
+    for harness in harnesses:
+        head = ["", *harness.scores]
+        yield from ("", harness.title, "", _piped(head), _rule(head))
+        yield from (_piped([row.label, *harness.cells(row)]) for row in harness.rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return [_aligned(line, widths) for line in rows]
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+
+
+def _piped(line: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |"
+
+
+def _rule(head: Sequence[str]) -> str:
+    return "|" + "---|" * len(head)

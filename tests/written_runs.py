@@ -1,0 +1,153 @@
+"""Runs as lmms-eval leaves them, with answers made up for a test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hallu_tasks.chair import task as chair_task
+from hallu_tasks.mme import task as mme_task
+from hallu_tasks.pope import task as pope_task
+
+IMAGES = 40
+TRUTH = ("cat", "clock")
+RIGHT, WRONG, SILENT = "A cat and a clock.", "A cat and a dog.", "Nothing here."
+"""Captions: all of the truth; one of two mentions hallucinated; no object."""
+
+METRICS = {
+    "hallu_demo_chair": ("chair_s", "chair_i", "recall", "precision", "f1", "mean_length", "mean_mentions"),
+    "hallu_demo_pope": ("accuracy", "precision", "recall", "f1", "yes_ratio", "unparsed_count"),
+    "hallu_demo_mme": ("existence", "count", "position"),
+}
+METADATA = {
+    "hallu_demo_chair": {"version": 1, "chair_mode": "reference"},
+    "hallu_demo_pope": {"version": 1, "answer_policy": "official"},
+    "hallu_demo_mme": {"version": 1, "answer_policy": "prefix"},
+}
+
+
+@dataclass
+class Arm:
+    """One run to be written. The answers are functions of the image and, for questions, of the right answer."""
+
+    model: str = "llava_base"
+    method: str = "none"
+    parameters: str = ""
+    caption: Callable[[int], str] = lambda image: RIGHT
+    pope: Callable[[int, str], str] = lambda image, right: right
+    mme: Callable[[int, str], str] = lambda image, right: right
+    tasks: Sequence[str] = tuple(METRICS)
+    images: Sequence[int] = range(IMAGES)
+    speed: float | None = 123.4
+    change: Callable[[dict[str, Any]], None] = lambda data: None
+    """Edits the results file's content before it is written."""
+    lines: Callable[[str, list[dict[str, Any]]], list[dict[str, Any]]] = lambda task, lines: lines
+    """Edits a task's samples before they are written."""
+    hallu: Mapping[str, Any] = field(default_factory=dict)
+    """Replaces settings that the adapter recorded."""
+
+
+BASE = Arm(caption=lambda image: WRONG if image < 30 else RIGHT, pope=lambda image, right: "Yes")
+VHR = Arm("llava_vhr", "vhr", "alpha=2,layers=1+4-7,variant=paper", caption=lambda i: WRONG if i < 5 else RIGHT)
+
+
+def write(
+    folder: Path, arm: Arm, date: str = "20261121_034427", checkpoint: str = "demo", samples: bool = True
+) -> Path:
+    """Write a run as lmms-eval 0.7.3 does, and return the folder."""
+    place = folder / checkpoint
+    place.mkdir(parents=True, exist_ok=True)
+    lines = {task: arm.lines(task, LINES[task](arm)) for task in arm.tasks}
+    hallu = {
+        "model_id": arm.model,
+        "method": arm.method,
+        "parameters": arm.parameters,
+        "pretrained": "demo",
+        "revision": "default",
+        "dtype": "float32",
+        "attention": "sdpa",
+        "system_prompt": "",
+        "versions": {"lmms-eval-hallu": "0.1.0", "lmms-eval": "0.7.3", "transformers": "5.23.0", "torch": "2.15.0"},
+        **arm.hallu,
+    }
+    data: dict[str, Any] = {
+        "results": {task: {"alias": f" - {task}"} for task in arm.tasks},
+        "configs": {
+            task: {
+                "task": task,
+                "output_type": "generate_until",
+                "generation_kwargs": {"max_new_tokens": 64, "temperature": 0.0, "do_sample": False, "until": []},
+                "num_fewshot": 0,
+                "repeats": 1,
+                "metadata": METADATA[task],
+            }
+            for task in sorted(arm.tasks)
+        },
+        "n-samples": {task: {"original": len(lines[task]), "effective": len(lines[task])} for task in arm.tasks},
+        "config": {
+            "model": arm.model,
+            "model_args": "pretrained=demo",
+            "limit": None,
+            "offset": 0,
+            "resolved_cli_args": {"model": arm.model, "hallu": hallu},
+        },
+        "date": date,
+        "throughput": {"total_gen_tokens": 48, "avg_speed": arm.speed} if arm.speed is not None else {},
+        "model_name": "demo",
+        "system_instruction": None,
+    }
+    arm.change(data)
+    (place / f"{date}_results.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
+    for task in arm.tasks if samples else ():
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines[task])
+        (place / f"{date}_samples_{task}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def line(
+    number: int, doc: Mapping[str, Any], answer: str, target: object, records: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "doc_id": number,
+        "target": str(target),
+        "filtered_resps": answer,
+        "token_counts": [{"input_tokens": 76, "output_tokens": 2}],
+        "doc_hash": "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b",
+        **records,
+        "input": doc["question"],
+    }
+
+
+def caption_lines(arm: Arm) -> list[dict[str, Any]]:
+    made = []
+    for image in arm.images:
+        doc = {"image_id": image, "objects": list(TRUTH), "question": "Please describe this image in detail."}
+        answer = arm.caption(image)
+        made.append(line(image, doc, answer, doc["objects"], chair_task.process_results(doc, [answer])))
+    return made
+
+
+def pope_lines(arm: Arm) -> list[dict[str, Any]]:
+    made = []
+    for image in arm.images:
+        for place, right in enumerate(("Yes", "No") * 3):
+            doc = {"image_id": image, "question": f"Is there a {place} in the image?", "answer": right}
+            answer = arm.pope(image, right)
+            made.append(line(6 * image + place, doc, answer, right, pope_task.process_results(doc, [answer])))
+    return made
+
+
+def mme_lines(arm: Arm) -> list[dict[str, Any]]:
+    made = []
+    for image in arm.images:
+        for place, (subtask, right) in enumerate((s, r) for s in METRICS["hallu_demo_mme"] for r in ("Yes", "No")):
+            doc = {"image_id": image, "question": f"{subtask} {right}?", "answer": right, "category": subtask}
+            answer = arm.mme(image, right)
+            made.append(line(6 * image + place, doc, answer, right, mme_task.process_results(doc, [answer])))
+    return made
+
+
+LINES = {"hallu_demo_chair": caption_lines, "hallu_demo_pope": pope_lines, "hallu_demo_mme": mme_lines}
