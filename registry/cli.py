@@ -20,6 +20,7 @@ examples:
   lmms-eval --model llava_vhr --model_args pretrained=demo,alpha=1.5 --tasks hallu_demo
   lmms-eval tasks --include-path "$(hallu tasks-path)"
   hallu data check hallu_pope        whether a task's data are there, and where to get them
+  hallu show results/llava_vhr       settings, versions, scores, the command that repeats the run
   hallu score pope --answers answers.jsonl --questions coco_pope_random.json
   hallu diagnose --what tvhd --image demo:3 --output tvhd.png
   hallu doctor                       when something is not found or does not load
@@ -45,6 +46,11 @@ COMMANDS: Mapping[str, Command] = {
     "tasks-path": Command("print the task folder, for --include_path", "registry.listing:tasks_path"),
     "compare": Command(
         "compare runs of lmms-eval document by document", "hallu_tasks.compare:run", "hallu_tasks.compare:arguments"
+    ),
+    "show": Command(
+        "show where a run's results come from, and how to repeat it",
+        "hallu_tasks.show:run",
+        "hallu_tasks.show:arguments",
     ),
     "score": Command(
         "score files of captions or answers that other code wrote",
