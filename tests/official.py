@@ -185,7 +185,7 @@ def textvqa_rows() -> list[dict[str, Any]]:
             "image_id": f"{number // 3:016x}",
             "question": "what is the name of the place?",
             "answers": [scene(number // 3)["place"]] * 7 + ["unanswerable"] * 3,
-            "ocr_tokens": ["Main", "St", str(number)],
+            "ocr_tokens": ["Main", "St", str(number // 3)],
         }
         for number in range(5_000)
     ]

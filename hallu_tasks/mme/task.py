@@ -15,7 +15,21 @@ Record = Mapping[str, Any]
 
 
 def process_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Record]:
+    """The answer's record under its subtask's metric only."""
+    return _records(doc, results, ())
+
+
+def process_hallucination(doc: Mapping[str, Any], results: list[str]) -> dict[str, Record]:
+    """The answer's record under its subtask's metric, and under the total of the hallucination subset."""
+    return _records(doc, results, ("hallucination",))
+
+
+def process_every(doc: Mapping[str, Any], results: list[str]) -> dict[str, Record]:
     """The answer's record under its subtask's metric, and under the totals that the subtask belongs to."""
+    return _records(doc, results, tuple(mme.TOTALS))
+
+
+def _records(doc: Mapping[str, Any], results: list[str], totals: tuple[str, ...]) -> dict[str, Record]:
     record = {
         "image": doc["image_id"],
         "category": doc["category"],
@@ -23,8 +37,7 @@ def process_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Rec
         "answer": doc["answer"],
         "prediction": results[0],
     }
-    totals = [name for name, subtasks in mme.TOTALS.items() if doc["category"] in subtasks]
-    return dict.fromkeys([doc["category"], *totals], record)
+    return dict.fromkeys([doc["category"], *(name for name in totals if doc["category"] in mme.TOTALS[name])], record)
 
 
 def _points(name: str) -> Callable[[Iterable[Record]], float | None]:

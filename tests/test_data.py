@@ -1,0 +1,447 @@
+"""The benchmarks' documents, from files in the official formats and from data sets like the Hub's."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+import random
+import shutil
+from pathlib import Path
+
+import official
+import pytest
+from datasets import Dataset, Features, Image, Value
+from lmms_eval.utils import load_yaml_config
+
+from hallu_tasks.data import amber, catalog, check, coco, hallusion, mme, pope, textvqa
+from hallu_tasks.data.documents import Documents, Unavailable
+from hallu_tasks.data.folder import Folder
+from registry import cli, task_folders
+
+FIRST = f"val2014/{official.coco_name(coco.sample(official.coco_ids(), 0)[0])}"
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """Every benchmark, complete; tests that change files copy what they change."""
+    return official.everything(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch, cache):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def data(whole, monkeypatch):
+    monkeypatch.setenv("HALLU_DATA", str(whole))
+    return whole
+
+
+@pytest.fixture
+def damaged(whole, tmp_path, monkeypatch):
+    """A function that gives one benchmark's folder as a copy of its own, the others linked."""
+
+    def own(name):
+        folder = tmp_path / "data"
+        folder.mkdir()
+        for there in whole.iterdir():
+            if there.name == name:
+                shutil.copytree(there, folder / name)
+            else:
+                (folder / there.name).symlink_to(there)
+        monkeypatch.setenv("HALLU_DATA", str(folder))
+        return folder / name
+
+    return own
+
+
+def rows(documents: Documents):
+    """A task's documents as lmms-eval sees them, read anew."""
+    fresh = Documents(documents.source, documents._read, documents.hub)
+    return fresh.prepare().dataset
+
+
+# What the tasks ask about
+
+
+@pytest.mark.parametrize("task", catalog.TASKS)
+def test_a_task_file_names_its_documents(task):
+    config = load_yaml_config(task_folders.tasks()[task].file, mode="full")
+    assert config["process_docs"] is catalog.TASKS[task]
+    assert config["dataset_path"] == "json" and Path(config["dataset_kwargs"]["data_files"]["test"]).is_file()
+
+
+def test_every_task_is_in_the_catalog_or_in_the_package():
+    named = {name for name, info in task_folders.tasks().items() if info.kind == "task" and name.startswith("hallu_")}
+    assert named - set(catalog.TASKS) == {"hallu_demo_chair", "hallu_demo_pope", "hallu_demo_mme"}
+
+
+def test_the_suite_is_what_a_paper_needs():
+    assert set(check.leaves(["hallu_suite"])) == {
+        "hallu_chair_s0",
+        *(f"hallu_pope_{strategy}" for strategy in pope.STRATEGIES),
+        "hallu_mme",
+        "hallu_amber_generative",
+        "hallu_amber_discriminative",
+        "hallu_textvqa",
+    }
+
+
+def test_copying_a_configuration_copies_no_documents():
+    assert copy.deepcopy({"process_docs": mme.every})["process_docs"] is mme.every
+
+
+@pytest.mark.parametrize("seed", coco.SEEDS)
+def test_chair_asks_about_the_published_list(data, seed):
+    expected = random.Random(seed).sample(sorted(official.coco_ids()), 500)
+    found = rows(coco.documents[seed])
+    assert found["image_id"] == expected
+    assert [set(names) for names in found["objects"]] == [set(official.scene(image)["objects"]) for image in expected]
+    assert found[0]["image"].size == (64, 64)
+    printed = coco.documents[seed].local(coco.documents[seed].folder()).facts["id list sha256"]
+    assert printed == hashlib.sha256("\n".join(map(str, expected)).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("source", ["coco", "aokvqa", "gqa"])
+@pytest.mark.parametrize("strategy", pope.STRATEGIES)
+def test_pope_asks_three_thousand_questions(data, source, strategy):
+    found = rows(pope.documents[source, strategy])
+    assert len(found) == 3000 and found["answer"].count("yes") == 1500
+    assert len(set(found["image_id"])) == 500 and set(found["category"]) == {strategy}
+    document = found[7]
+    scene = official.scene(1)["objects"]
+    asked = document["question"].removesuffix(" in the image?").split(" ", 3)[3]
+    assert (asked in scene) == (document["answer"] == "yes")
+
+
+def test_pope_undoes_the_typo(damaged):
+    path = damaged("pope") / "output" / "coco" / "coco_pope_random.json"
+    path.write_text(path.read_text().replace("in the image?", "in the imange?", 144))
+    assert not [text for text in rows(pope.coco_random)["question"] if "imange" in text]
+
+
+def test_mme_reads_both_layouts_in_the_official_order(data):
+    found = rows(mme.every)
+    assert len(found) == 2374
+    assert list(dict.fromkeys(found["category"])) == list(mme.COUNTS)
+    assert found["question"][0].endswith("Please answer yes or no.")
+    pairs = list(zip(found["image_id"], found["category"]))
+    assert pairs[0::2] == pairs[1::2]
+    assert set(rows(mme.hallucination)["category"]) == {"existence", "count", "position", "color"}
+
+
+def test_amber_has_both_halves_and_its_vocabulary(data):
+    described, asked = rows(amber.generative), rows(amber.discriminative)
+    assert (len(described), len(asked)) == (1004, 14_216)
+    assert set(described["query"]) == {"Describe this image."}
+    assert described[0]["truth"] and described[0]["hallu"][0] in amber.vocabulary().associates
+    assert set(asked["truth"]) == {"yes", "no"}
+
+
+def test_textvqa_has_ten_answers_and_the_ocr_tokens(data):
+    found = rows(textvqa.validation)
+    assert len(found) == 5000 and all(len(answers) == 10 for answers in found["answers"][:50])
+    assert found["ocr_tokens"][0] == ["Main", "St", "0"]
+
+
+def test_hallusion_asks_only_about_images(data):
+    found = rows(hallusion.image)
+    assert len(found) == 951 and "0" not in found["visual_input"]
+
+
+def test_two_readings_are_the_same(data):
+    assert rows(pope.coco_popular).to_list()[:20] == rows(pope.coco_popular).to_list()[:20]
+
+
+# Bad input, named before generation
+
+
+def test_the_other_generation_of_pope_is_refused(damaged):
+    path = damaged("pope") / "output" / "coco" / "coco_pope_random.json"
+    path.write_text("\n".join(path.read_text().splitlines()[:2910]))
+    with pytest.raises(ValueError, match=r"coco_pope_random.json holds 2,910 questions.*older release"):
+        rows(pope.coco_random)
+
+
+def test_truncated_json_is_named_with_its_line(damaged):
+    path = damaged("pope") / "output" / "coco" / "coco_pope_popular.json"
+    path.write_text(path.read_text()[:100_000])
+    with pytest.raises(ValueError, match=r"coco_pope_popular.json, line \d+: not valid JSON"):
+        rows(pope.coco_popular)
+
+
+def test_an_array_and_lines_are_the_same_file(damaged, data, monkeypatch):
+    expected = rows(pope.coco_random).remove_columns("image").to_list()
+    path = damaged("pope") / "output" / "coco" / "coco_pope_random.json"
+    path.write_text(json.dumps([json.loads(line) for line in path.read_text().splitlines()], indent=2))
+    assert rows(pope.coco_random).remove_columns("image").to_list() == expected
+
+
+def test_two_different_files_of_one_name_are_refused(damaged):
+    folder = damaged("pope")
+    path = folder / "output" / "coco" / "coco_pope_random.json"
+    (folder / "coco_pope_random.json").write_text(path.read_text().replace("Is there", "Can you see", 1))
+    with pytest.raises(ValueError, match="2 different files coco_pope_random.json"):
+        rows(pope.coco_random)
+
+
+def test_a_question_without_partner_is_named(damaged):
+    folder = damaged("mme")
+    path = sorted((folder / "count").glob("*.txt"))[3]
+    path.write_text(path.read_text().splitlines()[0])
+    with pytest.raises(ValueError, match=rf"{path.name} holds 1 questions; an image has two"):
+        rows(mme.hallucination)
+
+
+def test_a_question_without_label_is_named_with_its_line(damaged):
+    path = damaged("mme") / "OCR" / "000000000002.txt"
+    path.write_text("Is it? Please answer yes or no.\tYes\nIs it not?\tmaybe\n")
+    with pytest.raises(ValueError, match=r"OCR/000000000002.txt, line 2 is 'Is it not\?\\tmaybe'"):
+        rows(mme.every)
+
+
+def test_a_missing_subtask_file_is_counted(damaged):
+    sorted((damaged("mme") / "color").glob("*.txt"))[0].unlink()
+    with pytest.raises(ValueError, match=r"color holds 58 questions instead of 60"):
+        rows(mme.hallucination)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "documents", "missing"),
+    [
+        ("coco", "annotations/instances_val2014.json", coco.seed_0, "no annotations/instances_val2014.json"),
+        ("coco", FIRST, coco.seed_0, "499 of 500 images"),
+        ("pope", "output/coco/coco_pope_random.json", pope.coco_random, "no coco_pope_random.json"),
+        ("mme", "existence/000000000001.png", mme.every, "no image 000000000001.jpg or .png"),
+        ("amber", "data/relation.json", amber.generative, "no data/relation.json"),
+        ("amber", "image/AMBER_7.jpg", amber.discriminative, "1003 of 1004 images.*AMBER_7.jpg"),
+        ("textvqa", "TextVQA_Rosetta_OCR_v0.2_val.json", textvqa.validation, "no TextVQA_Rosetta_OCR_v0.2_val.json"),
+        ("hallusion", "hallusion_bench/VS/figure/0_1.png", hallusion.image, "no hallusion_bench/VS/figure/0_1.png"),
+    ],
+)  # fmt: skip
+def test_a_missing_file_is_named_with_the_way_to_get_it(damaged, name, file, documents, missing):
+    (damaged(name) / file).unlink()
+    with pytest.raises(Unavailable, match=missing) as found:
+        rows(documents)
+    assert "hallu data check" in str(found.value) and documents.source.obtain[0] in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "documents"),
+    [
+        ("pope", "output/coco/coco_pope_random.json", pope.coco_random),
+        ("amber", "data/annotations.json", amber.generative),
+        ("coco", FIRST, coco.seed_0),
+        ("mme", "existence/000000000001.png", mme.every),
+    ],
+)
+def test_a_link_out_of_the_folder_is_refused(damaged, tmp_path, name, file, documents):
+    path = damaged(name) / file
+    outside = tmp_path / "elsewhere"
+    path.rename(outside)
+    path.symlink_to(outside)
+    with pytest.raises(ValueError, match=rf"{path.name} leads out of .*{outside}"):
+        rows(documents)
+
+
+def test_a_benchmarks_folder_itself_may_be_a_link(whole, tmp_path, monkeypatch):
+    (tmp_path / "amber").symlink_to(whole / "amber")
+    monkeypatch.setenv("HALLU_DATA", str(tmp_path))
+    assert len(rows(amber.generative)) == 1004
+
+
+def test_annotations_without_captions_are_named(damaged):
+    path = damaged("coco") / "annotations" / "captions_val2014.json"
+    path.write_text(json.dumps({"images": []}))
+    with pytest.raises(ValueError, match=r"captions_val2014.json is not captions_val2014.json: KeyError 'annotations'"):
+        rows(coco.seed_0)
+
+
+def test_a_part_of_coco_is_refused(damaged):
+    path = damaged("coco") / "annotations" / "captions_val2014.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "annotations": content["annotations"][:5000]}))
+    with pytest.raises(ValueError, match=r"describes 5,000 images instead of 40,504"):
+        rows(coco.seed_0)
+
+
+def test_instances_of_another_split_are_named(damaged):
+    path = damaged("coco") / "annotations" / "instances_val2014.json"
+    content = json.loads(path.read_text())
+    gone = coco.sample(official.coco_ids(), 0)[5]
+    kept = {key: [one for one in content[key] if one.get("image_id", one["id"]) != gone] for key in content}
+    path.write_text(json.dumps({**kept, "categories": content["categories"]}))
+    with pytest.raises(ValueError, match=rf"{gone}"):
+        rows(coco.seed_0)
+
+
+def test_amber_of_another_release_is_counted(damaged):
+    path = damaged("amber") / "data" / "annotations.json"
+    path.write_text(json.dumps(json.loads(path.read_text())[:-10]))
+    with pytest.raises(ValueError, match="679 relation instead of 689"):
+        rows(amber.discriminative)
+
+
+def test_a_list_needs_five_hundred_images():
+    with pytest.raises(ValueError, match="only 3 ids"):
+        coco.sample([1, 2, 3, 3], 0)
+
+
+@pytest.mark.parametrize(("value", "problem"), [("missing", "does not exist"), ("file", "is not a folder")])
+def test_a_wrong_data_folder_is_named(tmp_path, monkeypatch, value, problem):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HALLU_DATA", str(tmp_path / value))
+    with pytest.raises(ValueError, match=problem):
+        rows(amber.generative)
+
+
+def test_without_data_every_way_out_is_said(tmp_path, monkeypatch):
+    monkeypatch.delenv("HALLU_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Unavailable) as found:
+        rows(pope.coco_random)
+    said = str(found.value)
+    assert "HALLU_DATA is not set" in said and "lmms-lab-encoder/POPE could not be loaded" in said
+    assert "github.com/RUCAIBox/POPE" in said and "pope/coco_pope_random.json" in said
+    with pytest.raises(Unavailable, match="HALLU_DATA is not set"):
+        rows(coco.seed_0)
+
+
+# The Hub: a folder of the same name in the working directory stands in for the data set
+
+
+def hub(folder, repository, split, columns, images):
+    place = folder / repository / "data"
+    place.mkdir(parents=True)
+    features = Features({**{key: Value(kind) for key, (kind, _) in columns.items()}, "image": Image()})
+    content = {key: values for key, (_, values) in columns.items()}
+    Dataset.from_dict({**content, "image": images}, features=features).to_parquet(place / f"{split}-00000.parquet")
+
+
+def encoded(number):
+    return {"bytes": official.scene(number)["image"]["bytes"], "path": None}
+
+
+@pytest.fixture
+def hub_pope(tmp_path, monkeypatch):
+    names = [official.coco_name(image) for image in official.coco_ids()[-500:]]
+    asked = [(strategy, row) for strategy in pope.STRATEGIES for row in official.pope_rows(strategy, names)]
+    columns = {
+        "id": ("string", [str(number) for number in range(9000)]),
+        "question_id": ("string", [str(row["question_id"]) for _, row in asked]),
+        "question": ("string", [row["text"].replace("image", "imange") for _, row in asked]),
+        "answer": ("string", [row["label"] for _, row in asked]),
+        "image_source": ("string", [row["image"].removesuffix(".jpg") for _, row in asked]),
+        "category": ("string", [strategy for strategy, _ in asked]),
+    }
+    hub(tmp_path, "lmms-lab-encoder/POPE", "test", columns, [encoded(0)] * 9000)
+    monkeypatch.delenv("HALLU_DATA", raising=False)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_hubs_pope_is_the_official_one(hub_pope, whole, monkeypatch):
+    fetched = rows(pope.coco_popular)
+    monkeypatch.setenv("HALLU_DATA", str(whole))
+    local = rows(pope.coco_popular)
+    for column in ("question", "answer", "category", "image_id"):
+        assert fetched[column] == local[column]
+    assert fetched[0]["image"].size == (64, 64)
+
+
+def test_a_changed_data_set_of_the_hub_is_refused(hub_pope, monkeypatch):
+    shorter = Documents(
+        pope.coco_random.source,
+        pope.coco_random._read,
+        pope.Hub("lmms-lab-encoder/POPE", "test", 2999, pope.coco_random.hub.convert),
+    )
+    with pytest.raises(ValueError, match="gives 3000 documents .* not 2999"):
+        shorter.prepare()
+
+
+def test_the_hubs_mme_is_the_official_one(whole, tmp_path, monkeypatch):
+    monkeypatch.setenv("HALLU_DATA", str(whole))
+    local = rows(mme.hallucination)
+    count = len(local)
+    columns = {
+        "question_id": ("string", [f"{row['category']}/{row['image_id']}" for row in local]),
+        "question": ("string", local["question"]),
+        "answer": ("string", local["answer"]),
+        "category": ("string", local["category"]),
+    }
+    hub(tmp_path, "lmms-lab-encoder/MME", "test", columns, [encoded(1)] * count)
+    monkeypatch.delenv("HALLU_DATA")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    fetched = rows(mme.hallucination)
+    for column in ("question", "answer", "category", "image_id"):
+        assert fetched[column] == local[column]
+
+
+# hallu data check
+
+
+def test_the_check_says_what_is_ready(data, capsys):
+    assert cli.main(["data", "check", "hallu_suite"]) == 0
+    said = capsys.readouterr().out
+    assert "8 tasks: 8 ready" in said
+    assert "Licence: academic research only, not to be redistributed" in said
+    assert coco.digest(coco.sample(official.coco_ids(), 0)) in said
+
+
+def test_the_check_says_what_is_missing_and_where_to_get_it(damaged, capsys):
+    (damaged("amber") / "data" / "safe_words.txt").unlink()
+    assert cli.main(["data", "check", "hallu_amber_generative"]) == 1
+    said = capsys.readouterr().out
+    assert "MISSING" in said and "no data/safe_words.txt" in said and "get: https://github.com/" in said
+
+
+def test_the_check_counts_what_is_damaged(damaged, capsys):
+    path = damaged("pope") / "output" / "coco" / "coco_pope_random.json"
+    path.write_text("\n".join(path.read_text().splitlines()[:2910]))
+    assert cli.main(["data", "check", "--json"]) == 1
+    found = {task: one for one in json.loads(capsys.readouterr().out)["tasks"] for task in one["tasks"]}
+    assert found["hallu_pope_random"]["state"] == "damaged" and "2,910" in found["hallu_pope_random"]["problem"]
+    assert found["hallu_pope_popular"]["state"] == "ready"
+
+
+def test_the_check_needs_nothing_to_run(monkeypatch, capsys):
+    monkeypatch.delenv("HALLU_DATA", raising=False)
+    assert cli.main(["data", "check"]) == 0
+    said = capsys.readouterr().out
+    assert "HALLU_DATA: not set" in said and "Hub lmms-lab-encoder/MME" in said
+    assert cli.main(["data", "check", "hallu_mme"]) == 0
+    assert cli.main(["data", "check", "hallu_chair"]) == 1
+
+
+def test_the_check_names_an_unknown_task(capsys):
+    assert cli.main(["data", "check", "hallu_popes"]) == 2
+    assert "unknown task 'hallu_popes'; allowed: hallu_chair_s0" in capsys.readouterr().err
+
+
+def test_a_picture_is_what_was_written(data):
+    from PIL import Image as Picture
+
+    found = rows(amber.generative)[3]["image"].convert("RGB")
+    assert found.tobytes() == Picture.open(io.BytesIO(official.scene(3)["image"]["bytes"])).convert("RGB").tobytes()
+
+
+def test_no_file_of_a_benchmark_is_in_the_package():
+    folder = Path(task_folders.own_folder())
+    known = {"placeholder.json", "scenes.parquet", "pope.parquet", "mme.parquet"}
+    assert {
+        file.name for file in folder.rglob("*") if file.suffix in (".json", ".jsonl", ".parquet", ".jpg", ".png")
+    } == known
+
+
+def test_a_folder_shows_its_path():
+    assert repr(Folder(Path("a"))) == "Folder('a')"
