@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+import registry
 from hallu_models import methods
 from hallu_models.observations import Observation
 
@@ -17,15 +18,6 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, Any]
 Conversation = Sequence[Message]
-
-FALLBACK_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'user' %}USER: {% elif message['role'] == 'assistant' %} ASSISTANT: {% endif %}"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endfor %}{% if add_generation_prompt %} ASSISTANT:{% endif %}"
-)
-"""LLaVA-1.5's prompt layout, for checkpoints that carry no chat template."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +64,20 @@ def images_of(messages: Conversation) -> list[Any]:
 
 
 def prompt_text(host: Host, messages: Conversation) -> str:
-    """The conversation in the checkpoint's chat template, ready for the answer."""
-    template = getattr(host.processor, "chat_template", None) or getattr(
-        host.processor.tokenizer, "chat_template", None
-    )
+    """The conversation in the checkpoint's chat template, or the family's where it has none, ready for the answer."""
+    tokenizer = host.processor.tokenizer
+    template = getattr(host.processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
+    if template is None:
+        known = registry.families().get(host.family or "")
+        template = known.prompt if known else None
+    if template is None:
+        raise ValueError(
+            f"the processor {type(host.processor).__name__} has no chat template; set host.processor.chat_template, or "
+            "put a chat_template.jinja into the checkpoint's folder"
+        )
     parts = [{"role": message["role"], "content": _parts(message["content"])} for message in messages]
     return host.processor.apply_chat_template(  # type: ignore[no-any-return]
-        parts, tokenize=False, add_generation_prompt=True, chat_template=template or FALLBACK_TEMPLATE
+        parts, tokenize=False, add_generation_prompt=True, chat_template=template
     )
 
 
@@ -91,26 +90,106 @@ def _parts(content: Any) -> list[dict[str, Any]]:
 
 
 def encode(host: Host, conversations: Sequence[Conversation]) -> Any:
-    """Left-padded model inputs of a batch of conversations, on the model's device."""
-    images = [image for messages in conversations for image in images_of(messages)]
+    """Left-padded model inputs of a batch of conversations, on the model's device.
+
+    Raises ValueError for a number of images that the family does not take, for images that left no placeholder in the
+    prompt, and for a prompt longer than the model's context.
+    """
+    images = [images_of(messages) for messages in conversations]
+    known = registry.families().get(host.family or "")
+    for own in images if known and known.images == "one" else ():
+        if len(own) != 1:
+            raise ValueError(f"{host.family} takes exactly one image a prompt, and a prompt has {len(own)}")
     texts = [prompt_text(host, messages) for messages in conversations]
     tokenizer = host.processor.tokenizer
     has_start = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
+    flat = [image for own in images for image in own]
+    nested = known is not None and known.images == "by prompt"
     inputs = host.processor(
-        images=images or None,
+        images=(images if nested else flat) if flat else None,
         text=texts,
         return_tensors="pt",
         padding=True,
         padding_side="left",
         add_special_tokens=not has_start,
     )
+    if (reader := getattr(host.processor, "qformer_tokenizer", None)) is not None:
+        # A Q-Former counts positions from the first column, so its question is padded behind.
+        question = reader(texts, padding=True, padding_side="right", return_tensors="pt")
+        inputs.update({f"qformer_{name}": question[name] for name in ("input_ids", "attention_mask")})
+    # What PaliGemma's processor adds for training.
+    inputs.pop("labels", None)
+    _check(host, inputs, images)
     return inputs.to(host.device, dtype=host.model.dtype)
 
 
-def rewritten_prompt(host: Host, conversations: Sequence[Conversation]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prompt ids and mask (B, L) of conversations whose images are known from elsewhere."""
-    inputs = encode(host, conversations)
-    return inputs["input_ids"], inputs["attention_mask"]
+def _check(host: Host, inputs: Any, images: Sequence[Sequence[Any]]) -> None:
+    ids = inputs["input_ids"]
+    if (context := host.context) is not None and ids.shape[1] > context:
+        raise ValueError(
+            f"a prompt of {ids.shape[1]} tokens is longer than the model's context of {context}; shorten the text, or "
+            "give fewer or smaller images"
+        )
+    tokens = torch.tensor(sorted(host.image_tokens))
+    for number, (row, own) in enumerate(zip(ids, images)):
+        if own and not bool(torch.isin(row, tokens).any()):
+            raise ValueError(
+                f"prompt {number} has an image, but the model's image token {sorted(host.image_tokens)} does not occur "
+                f"in its {len(row)} tokens: the chat template leaves images out, or the processor "
+                f"{type(host.processor).__name__} is another model's"
+            )
+
+
+def image_columns(host: Host, inputs: Any, conversations: Sequence[Conversation], chosen: int) -> torch.Tensor:
+    """(B, L): the columns of one image of each prompt, by its index; no column where a prompt lacks this image."""
+    ids = inputs["input_ids"]
+    columns = torch.isin(ids, torch.tensor(sorted(host.image_tokens)).to(ids)) & inputs["attention_mask"].bool()
+    found = torch.zeros_like(columns)
+    for row, messages in enumerate(conversations):
+        images = images_of(messages)
+        if not -len(images) <= chosen < len(images):
+            continue
+        total = int(columns[row].sum())
+        lengths = [total] if len(images) == 1 else [_image_tokens(host, image) for image in images]
+        if sum(lengths) != total:
+            # Several images are cut into fewer tiles than one alone, all of them alike.
+            if total % len(images):
+                raise ValueError(
+                    f"prompt {row}: its {len(images)} images have {total} tokens, {lengths} alone, so nothing tells "
+                    "which are whose; leave images=all"
+                )
+            lengths = [total // len(images)] * len(images)
+        first = sum(lengths[: chosen % len(images)])
+        place = columns[row].nonzero()[first : first + lengths[chosen], 0]
+        found[row, place] = True
+    return found
+
+
+def _image_tokens(host: Host, image: Any) -> int:
+    """Number of columns of an image alone."""
+    ids = encode(host, [conversation(image, "")])["input_ids"]
+    return int(torch.isin(ids, torch.tensor(sorted(host.image_tokens)).to(ids)).sum())
+
+
+def with_other_images(conversations: Sequence[Conversation], others: Sequence[Any]) -> list[list[Message]]:
+    """The conversations with ``others`` in the places of their images, one for each, in order.
+
+    Raises ValueError where there are not as many.
+    """
+    number = sum(len(images_of(messages)) for messages in conversations)
+    if len(others) != number:
+        raise ValueError(f"other_images has {len(others)} images, and the conversations have {number}; give one each")
+    rest = iter(others)
+    return [
+        [{**message, "content": _replaced(message["content"], rest)} for message in messages]
+        for messages in conversations
+    ]
+
+
+def _replaced(content: Any, others: Iterator[Any]) -> Any:
+    if isinstance(content, str):
+        return content
+    return [{"type": "image", "image": next(others)} if part["type"] == "image" else part for part in content]
 
 
 def generate(
@@ -129,17 +208,21 @@ def generate(
     other_images: Sequence[Any] | None = None,
     observe: bool = True,
     branch: Literal["paired", "sequential"] = "paired",
+    images: str | int = "all",
     **parameters: Any,
 ) -> list[Generation]:
     """Answer a batch of conversations, by the plain model (``method=None``) or with a method.
 
     conversations: each a list of chat messages; :func:`conversation` makes the usual one. until: texts that end an
     answer and are cut off. seed: of sampling. other_images: for methods that contrast with another image, one for each
-    image of the batch. observe, branch: see :func:`hallu_models.attach`. parameters: the method's, e.g. ``alpha=2.0``.
+    image of the batch. observe, branch: see :func:`hallu_models.attach`. images: which images of each prompt the method
+    acts on, "all", "last" or a number from 1. parameters: the method's, e.g. ``alpha=2.0``.
     """
     from hallu_models.session import attach
 
-    with attach(host, method, observe=observe, branch=branch, other_images=other_images, **parameters) as session:
+    with attach(
+        host, method, observe=observe, branch=branch, other_images=other_images, images=images, **parameters
+    ) as session:
         return generate_in(
             session,
             conversations,
@@ -170,10 +253,13 @@ def generate_in(
     options = {key: value for key, value in options.items() if value is not None}
     inputs = encode(host, conversations)
     session.rewritten = {
-        item.name: rewritten_prompt(host, [item.rewrite(messages) for messages in conversations])
+        item.name: encode(host, [item.rewrite(messages) for messages in conversations])
         for item in session.interventions
         if item.overrides("rewrite")
     }
+    session.prepared_images = _with_other_images(session, conversations)
+    if session.images is not None:
+        session.chosen_columns = image_columns(host, inputs, conversations, session.images)
     if seed is not None:
         torch.manual_seed(seed)
     with torch.inference_mode():
@@ -189,6 +275,22 @@ def generate_in(
         Generation(_cut(text, until).strip(), length, prompt_tokens[index], index, tuple(row[:length]), observed)
         for index, (text, row, length) in enumerate(zip(texts, answers.tolist(), ends))
     ]
+
+
+def _with_other_images(session: Session, conversations: Sequence[Conversation]) -> Any:
+    """Model inputs of the conversations with the session's other images; None where these are inputs already."""
+    others = session.other_images
+    if others is None or not isinstance(others, Sequence) or not any(map(images_of, conversations)):
+        return None
+    if session.images is not None:
+        # Images that methods leave alone stay in place.
+        given = iter(others)
+        others = [
+            other if session.images in (number, number - len(own)) else image
+            for own in map(images_of, conversations)
+            for number, (image, other) in enumerate(zip(own, given))
+        ]
+    return encode(session.host, with_other_images(conversations, others))
 
 
 def _cut(text: str, until: Iterable[str]) -> str:

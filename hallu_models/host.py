@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import registry
 from hallu_models import generation
@@ -28,17 +29,21 @@ class UnsupportedModel(ValueError):
 class Host:
     """What interventions need to know about a model. Build it with :func:`inspect` or :func:`load`.
 
+    causal: what turns ids into logits, the model itself or a language model that it leaves generation to (BLIP).
     attention: the language model's attention modules, one a layer, in order. heads, kv_heads: query and key heads.
-    image_tokens: ids of image placeholders in the prompt. family: registry id, or None for an unlisted architecture.
+    image_tokens: ids of image placeholders in the prompt. inputs: names that the model's forward takes. family:
+    registry id, or None for an unlisted architecture.
     """
 
     model: Any
     processor: Any
+    causal: Any
     decoder: Any
     attention: tuple[nn.Module, ...]
     heads: int
     kv_heads: int
     image_tokens: frozenset[int]
+    inputs: frozenset[str]
     family: str | None
 
     @property
@@ -49,6 +54,34 @@ class Host:
     @property
     def device(self) -> torch.device:
         return self.model.get_input_embeddings().weight.device  # type: ignore[no-any-return]
+
+    @property
+    def patches(self) -> bool:
+        """Whether image tokens are patches of the picture, not queries about all of it."""
+        return not hasattr(self.model, "qformer")
+
+    @property
+    def context(self) -> int | None:
+        """Columns that the decoder was built for; None where the configuration does not say."""
+        return getattr(self.decoder.config, "max_position_embeddings", None)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Word embeddings (..., D) of ids; the placeholder of an image may lie outside of the vocabulary."""
+        words = self.model.get_input_embeddings()
+        return words(ids.clamp(max=words.weight.shape[0] - 1))  # type: ignore[no-any-return]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (..., V) of the decoder's last hidden states, as the model's own forward makes them."""
+        logits = self.causal.get_output_embeddings()(hidden)
+        cap = getattr(self.decoder.config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def pixels(self, images: Any) -> dict[str, Any]:
+        """Model inputs for PIL images, or for pixel values as they are."""
+        if isinstance(images, Tensor):
+            return {"pixel_values": images.to(self.device, self.model.dtype)}
+        made = self.processor.image_processor(images, return_tensors="pt").to(self.device, dtype=self.model.dtype)
+        return dict(made)
 
     def generate(
         self, conversations: Sequence[Conversation], method: Method = None, **options: Any
@@ -66,9 +99,23 @@ def inspect(model: Any, processor: Any = None) -> Host:
     kind = type(model).__name__
     if not callable(getattr(model, "generate", None)):
         raise UnsupportedModel(f"{kind} has no generate(); load it as AutoModelForImageTextToText")
+    text = model.config.get_text_config()
+    if text.is_encoder_decoder:
+        raise UnsupportedModel(
+            f"{kind} with a {text.model_type} language model encodes the image and the question apart from the answer; "
+            "methods need a decoder that reads all three: take a checkpoint with a decoder-only language model"
+        )
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
     if decoder is None or decoder is model:
         raise UnsupportedModel(f"{kind} has no text decoder that get_decoder() can find")
+    if getattr(text, "cross_attention_layers", None):
+        raise UnsupportedModel(
+            f"{kind} reads images by cross-attention, so a prompt has no image columns that methods could act on"
+        )
+    if linear := {"linear_attention", "mamba", "conv"} & set(getattr(text, "layer_types", None) or ()):
+        raise UnsupportedModel(
+            f"{kind} has layers of {', '.join(sorted(linear))}: they have no attention heads over the image"
+        )
     tokens = _image_tokens(model.config, processor)
     if not tokens:
         raise UnsupportedModel(
@@ -89,13 +136,35 @@ def inspect(model: Any, processor: Any = None) -> Host:
         )
     modules, heads, kv_heads = zip(*calls)
     known = family.by_model_type(model.config.model_type)
-    return Host(model, processor, decoder, modules, heads[0], kv_heads[0], tokens, known.id if known else None)
+    nested = getattr(model, "language_model", None)
+    return Host(
+        model,
+        processor,
+        nested if callable(getattr(nested, "generate", None)) else model,
+        decoder,
+        modules,
+        heads[0],
+        kv_heads[0],
+        tokens,
+        frozenset(signature(model.forward).parameters) - NOT_INPUTS,
+        known.id if known else None,
+    )
+
+
+NOT_INPUTS = frozenset(
+    {"past_key_values", "use_cache", "labels", "logits_to_keep", "mm_encoder_outputs", "inputs_embeds", "kwargs"}
+    | {"output_attentions", "output_hidden_states", "return_dict", "position_ids"}
+)
+"""What a forward takes besides the prompt."""
 
 
 def _image_tokens(config: Any, processor: Any) -> frozenset[int]:
-    sources = [(config, "image_token_id"), (config, "image_token_index"), (processor, "image_token_id")]
-    found = (getattr(source, name, None) for source, name in sources)
-    return frozenset(token for token in found if isinstance(token, int) and token >= 0)
+    """The configuration's image token; where it names none, the processor's, which may stand for a whole picture."""
+    for source, name in ((config, "image_token_id"), (config, "image_token_index"), (processor, "image_token_id")):
+        token = getattr(source, name, None)
+        if isinstance(token, int) and token >= 0:
+            return frozenset({token})
+    return frozenset()
 
 
 def load(

@@ -20,14 +20,45 @@ class Layout:
 
     image: Tensor
     padding: Tensor
-    _grown: Columns | None = field(default=None, repr=False, compare=False)
+    ignored: Tensor | None = None
+    """(B, L): columns of images that methods are told to leave alone; neither image nor text."""
+    _grown: dict[int, Columns] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def from_ids(cls, input_ids: Tensor, attention_mask: Tensor | None, image_tokens: Iterable[int]) -> Layout:
-        """From prompt ids (B, L), their mask (B, L; None: no padding) and the ids of image placeholder tokens."""
+    def from_ids(
+        cls,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        image_tokens: Iterable[int],
+        chosen: Tensor | None = None,
+    ) -> Layout:
+        """From prompt ids (B, L), their mask (B, L; None: no padding) and the ids of image placeholder tokens.
+
+        chosen: (B, L) columns of the images that count; None for all.
+        """
         padding = torch.zeros_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask == 0
         tokens = torch.tensor(sorted(image_tokens), device=input_ids.device)
-        return cls(torch.isin(input_ids, tokens) & ~padding, padding)
+        image = torch.isin(input_ids, tokens) & ~padding
+        return cls(image, padding) if chosen is None else cls(image & chosen, padding, image & ~chosen)
+
+    def on(self, device: torch.device) -> Layout:
+        """The layout on a device: a model may be spread over several."""
+        if self.image.device == device:
+            return self
+        if device not in self._elsewhere:
+            ignored = None if self.ignored is None else self.ignored.to(device)
+            self._elsewhere[device] = Layout(self.image.to(device), self.padding.to(device), ignored)
+        return self._elsewhere[device]
+
+    @cached_property
+    def _elsewhere(self) -> dict[torch.device, Layout]:
+        return {}
+
+    def repeated(self, rows: int) -> Layout:
+        """Every row several times, as beams repeat it, ``rows`` in all."""
+        times = rows // self.rows
+        masks = (self.image, self.padding, self.ignored)
+        return Layout(*(None if mask is None else mask.repeat_interleave(times, dim=0) for mask in masks))  # type: ignore[arg-type]
 
     @property
     def rows(self) -> int:
@@ -38,19 +69,25 @@ class Layout:
     def any_padding(self) -> bool:
         return bool(self.padding.any())
 
-    def columns(self, length: int) -> Columns:
-        """The columns up to ``length``, those of generated tokens included."""
-        if self._grown is None or self._grown.length != length:
-            object.__setattr__(self, "_grown", Columns(self, length))
-        assert self._grown is not None
-        return self._grown
+    def columns(self, length: int, seen: int | None = None) -> Columns:
+        """The columns up to ``length``, those of generated tokens included; of these the last ``seen`` (default: all).
+
+        A cache of a sliding window gives only its last columns back.
+        """
+        seen = length if seen is None else seen
+        found = self._grown.get(seen)
+        if found is None or found.length != length:
+            found = self._grown[seen] = Columns(self, length, seen)
+        return found
 
     def padded(self, extra: int) -> Layout:
         """The same layout behind ``extra`` more padding columns."""
         if not extra:
             return self
         return Layout(
-            nn.functional.pad(self.image, (extra, 0)), nn.functional.pad(self.padding, (extra, 0), value=True)
+            nn.functional.pad(self.image, (extra, 0)),
+            nn.functional.pad(self.padding, (extra, 0), value=True),
+            None if self.ignored is None else nn.functional.pad(self.ignored, (extra, 0)),
         )
 
     @cached_property
@@ -67,15 +104,20 @@ class Layout:
         return self.rows_without_image < self.rows
 
     @cached_property
+    def _text(self) -> Tensor:
+        """(B, L): neither padding nor image, in rows with an image."""
+        text = ~self.image & ~self.padding & self.has_image[:, None]
+        return text if self.ignored is None else text & ~self.ignored
+
+    @cached_property
     def after(self) -> Tensor:
         """(B, L): text behind the last image column; False throughout in a row without an image."""
-        behind = self.image.flip(1).cumsum(1).flip(1) == 0
-        return behind & ~self.padding & self.has_image[:, None]
+        return (self.image.flip(1).cumsum(1).flip(1) == 0) & self._text
 
     @cached_property
     def before(self) -> Tensor:
         """(B, L): text in front of the first image column; False throughout in a row without an image."""
-        return (self.image.cumsum(1) == 0) & ~self.padding & self.has_image[:, None]
+        return (self.image.cumsum(1) == 0) & self._text
 
     @cached_property
     def _last(self) -> Tensor | None:
@@ -115,14 +157,18 @@ class Layout:
 
 
 class Columns:
-    """A layout's masks (B, Lk) over prompt and generated columns; a generated column is text after the image."""
+    """A layout's masks (B, Lk) over prompt and generated columns; a generated column is text after the image.
 
-    def __init__(self, layout: Layout, length: int) -> None:
-        self.length = length
+    ``length`` counts all columns so far, ``seen`` is Lk: the last of them, all but in a sliding window.
+    """
+
+    def __init__(self, layout: Layout, length: int, seen: int) -> None:
+        self.length, self.seen = length, seen
         self._layout, self._extra = layout, length - layout.padding.shape[1]
 
     def _extended(self, mask: Tensor, generated: bool = False) -> Tensor:
-        return nn.functional.pad(mask, (0, self._extra), value=generated) if self._extra else mask
+        whole = nn.functional.pad(mask, (0, self._extra), value=generated) if self._extra else mask
+        return whole if self.seen == self.length else whole[:, -self.seen :]
 
     @cached_property
     def image(self) -> Tensor:

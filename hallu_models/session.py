@@ -14,6 +14,7 @@ from torch import Tensor
 from hallu_models import methods
 from hallu_models.engines import attention, branches, rows
 from hallu_models.engines.attention import AttentionCall
+from hallu_models.engines.inputs import DecoderInputs
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.generation import ends_of
@@ -21,6 +22,9 @@ from hallu_models.host import Host, inspect
 from hallu_models.interventions.base import Answer, ContrastStep, Intervention, LayerStep, Prompt, Recorder
 from hallu_models.layout import Layout
 from hallu_models.observations import Observation, Record, recorded
+
+Images = str | int
+"""Which images of a prompt methods act on: "all", "last", or a number from 1."""
 
 _ATTACHED: WeakSet[Any] = WeakSet()
 
@@ -40,8 +44,10 @@ class Session:
         observe: bool = False,
         branch: branches.Mode = "paired",
         other_images: Any = None,
-        rewritten: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+        rewritten: Mapping[str, Mapping[str, Tensor]] | None = None,
+        images: Images = "all",
     ) -> None:
+        self.images = chosen_images(images)
         if branch not in branches.MODES:
             raise ValueError(f"branch={branch}: allowed are {', '.join(branches.MODES)}")
         self.host = host
@@ -49,6 +55,10 @@ class Session:
         self.layers = {item.name: item.layer_list(host.depth) for item in interventions}
         self.other_images, self.rewritten = other_images, rewritten
         """The inputs that methods need besides the prompt: change them before each generation."""
+        self.prepared_images: Mapping[str, Any] | None = None
+        """Model inputs with the other images in place, made from ``other_images`` where conversations are given."""
+        self.chosen_columns: Tensor | None = None
+        """(B, L): columns of the images that methods act on; None for all images."""
         self.rows_without_image = 0
         """Rows answered without image methods because they hold no image, over all generations."""
         self._refuse_conflicts()
@@ -61,8 +71,9 @@ class Session:
             self._scaling[layer] = tuple(item for item in acting if item.overrides("head_outputs"))
         self._contrasting = next((item for item in interventions if item.contrasts()), None)
         self._collect: Collector | None = None
-        self._inputs: tuple[Tensor, Tensor | None] | None = None
-        self._pixel_values: Tensor | None = None
+        self._given: dict[str, Any] = {}
+        self._generating = False
+        self._encoded: Any = None
         self._forget()
 
     def _forget(self) -> None:
@@ -76,6 +87,7 @@ class Session:
         self._branch: branches.Branch | None = None
         self._passes: Passes | None = None
         self._prefill, self._step = False, 0
+        self._length = self._total = 0
 
     def _refuse_conflicts(self) -> None:
         contrasting = [item.name for item in self.interventions if item.contrasts()]
@@ -132,21 +144,22 @@ class Session:
             for module, hook in ((host.model, self._before_model), (host.decoder, self._before_decoder)):
                 stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
             if self._contrasting is not None:
-                stack.callback(host.model.register_forward_hook(self._after_model).remove)
+                stack.callback(host.causal.register_forward_hook(self._after_model).remove)
             edits = {host.attention[layer]: partial(self._edit, layer) for layer in self.edited_layers}
             stack.enter_context(attention.edited(host.decoder, edits))
             yield self
 
     def _generate(self, generate: Any, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("use_cache") is False:
-            raise ValueError(
-                "use_cache=False: methods need the key-value cache to tell the prompt from decoding; leave it on"
-            )
+        _refuse_decoding(kwargs)
         # A compiled decode step would not see the edits of this session.
         kwargs.setdefault("disable_compile", True)
-        # transformers encodes images before the first forward, which then gets none.
-        self._pixel_values = kwargs.get("pixel_values")
-        output = generate(*args, **kwargs)
+        named = {"input_ids": args[0], **kwargs} if args else kwargs
+        self._given = {name: value for name, value in named.items() if name in self.host.inputs and value is not None}
+        self._generating = True
+        try:
+            output = generate(*args, **kwargs)
+        finally:
+            self._generating = False
         if self._passes is not None:
             settings = kwargs.get("generation_config") or self.host.model.generation_config
             end = kwargs.get("eos_token_id", settings.eos_token_id)
@@ -176,64 +189,76 @@ class Session:
     # Hooks on the model and its decoder.
 
     def _before_model(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        ids = kwargs.get("input_ids", args[0] if args else None)
-        self._inputs = None if ids is None else (ids, kwargs.get("attention_mask"))
-        if kwargs.get("pixel_values") is not None:
-            self._pixel_values = kwargs["pixel_values"]
+        if self._collect is not None:
+            return
+        # Images that generate has encoded before the first forward.
+        self._encoded = kwargs.get("mm_encoder_outputs")
+        if not self._generating:
+            named = {"input_ids": args[0], **kwargs} if args else kwargs
+            self._given = {
+                name: value for name, value in named.items() if name in self.host.inputs and value is not None
+            }
 
     def _before_decoder(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._collect is not None:
             return None
+        if kwargs.get("inputs_embeds") is None:
+            ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+            args, kwargs = (), {**kwargs, "input_ids": None, "inputs_embeds": self.host.embed(ids)}
         cache = kwargs.get("past_key_values")
-        self._prefill = cache is None or int(cache.get_seq_length()) == 0
+        past = 0 if cache is None else int(cache.get_seq_length())
+        self._length = kwargs["inputs_embeds"].shape[1]
+        self._prefill = past == 0
+        self._total = past + self._length
         if self._prefill:
             self._begin(kwargs)
         else:
             self._step += 1
             self._shared = {name: {} for name in self.layers}
         if self._branch is None:
-            return None
+            return args, kwargs
+        if not self._prefill and self._length > 1:
+            raise ValueError(
+                f"{self._length} tokens at once behind a prompt: a negative branch decodes token by token; "
+                "take assisted decoding off"
+            )
         with self._collecting(_plain):
             return args, self._branch.before(kwargs, self._prefill)
 
     def _after_model(self, _: Any, args: tuple[Any, ...], output: Any) -> Any:
-        if self._branch is None or self._contrasting is None:
+        if self._branch is None or self._contrasting is None or self._collect is not None:
             return None
-        assert self._inputs is not None
         assert self._layout is not None
         name = self._contrasting.name
-        main, last, negative = self._branch.after(
-            output.logits, self.host.model.get_output_embeddings(), self._inputs[0].shape[1]
-        )
-        at = ContrastStep(self._step, self._layout, self._generation[name], self._recorder(name))
+        main, last, negative = self._branch.after(output.logits, self._length)
+        at = ContrastStep(self._step, self._layout.on(last.device), self._generation[name], self._recorder(name))
         output.logits = self._branch.joined(main, self._contrasting.contrast(last, negative, at), last)
         return output
 
     def _begin(self, kwargs: dict[str, Any]) -> None:
         """A new generation: find the columns, forget the last one's state, let the methods read the prompt."""
-        if self._inputs is None:
-            raise ValueError(
-                "interventions need input_ids to find the image; inputs_embeds alone do not show where it is"
-            )
-        ids, mask = self._inputs
-        if mask is not None and mask.ndim != 2:
-            raise ValueError(f"interventions need a padding mask of shape (rows, columns), not {tuple(mask.shape)}")
+        embeddings, total = kwargs["inputs_embeds"], self._total
+        ids, mask, token_types = self._prompt(len(embeddings))
         self._forget()
-        self._prefill = True
-        self._layout = layout = Layout.from_ids(ids, mask, self.host.image_tokens)
+        self._prefill, self._length, self._total = True, total, total
+        chosen = self.chosen_columns
+        if chosen is not None:
+            chosen = chosen.repeat_interleave(len(ids) // len(chosen), dim=0)
+        self._layout = layout = Layout.from_ids(ids, mask, self.host.image_tokens, chosen)
         self.rows_without_image += layout.rows_without_image
         if not layout.any_image:
+            self._refuse_lost_images(ids)
             return
-        embeddings, positions = kwargs["inputs_embeds"], kwargs.get("position_ids")
+        inputs = DecoderInputs.of(kwargs, ~layout.padding, token_types)
         passes = Passes(
             self.host,
-            embeddings,
-            positions,
+            inputs,
             layout,
             self._collecting,
-            self.other_images,
+            self._given,
+            self.prepared_images or self.other_images,
             self.rewritten,
-            self._pixel_values,
+            self._encoded,
         )
         # Kept for looking back only: the prompt's embeddings need not outlive the prefill.
         self._passes = passes if self._observe else None
@@ -250,8 +275,37 @@ class Session:
             if item is self._contrasting:
                 with torch.no_grad():
                     negative = item.negative(prompt)
-                self._branch = branches.Branch(negative, kwargs, ~layout.padding, self._mode, self.host.decoder)
+                self._branch = branches.Branch(negative, inputs, kwargs.get("past_key_values"), self._mode, self.host)
                 self._layout = layout.padded(self._branch.extra)
+                self._total = total + self._branch.extra
+
+    def _prompt(self, rows: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Ids, padding mask and token types of the prompt, repeated as beams repeat it."""
+        ids, mask = self._given.get("input_ids"), self._given.get("attention_mask")
+        if ids is None:
+            raise ValueError(
+                "interventions need input_ids to find the image; inputs_embeds alone do not show where it is"
+            )
+        if isinstance(mask, Tensor) and mask.ndim != 2:
+            raise ValueError(f"interventions need a padding mask of shape (rows, columns), not {tuple(mask.shape)}")
+        if ids.device != self.host.device:
+            raise ValueError(
+                f"input_ids are on {ids.device}, the model's word embeddings on {self.host.device}; move the inputs: "
+                "inputs.to(model.device)"
+            )
+        found = (ids, mask, self._given.get("token_type_ids"))
+        return tuple(  # type: ignore[return-value]
+            value if value is None or len(value) == rows else value.repeat_interleave(rows // len(value), dim=0)
+            for value in found
+        )
+
+    def _refuse_lost_images(self, ids: Tensor) -> None:
+        if self._encoded or self._given.get("pixel_values") is not None:
+            tokens = ", ".join(map(str, sorted(self.host.image_tokens)))
+            raise ValueError(
+                f"the prompt has images, but the model's image token ({tokens}) is nowhere in its {ids.shape[1]} "
+                "columns: the processor is another model's, or the prompt lacks the image placeholder"
+            )
 
     @contextlib.contextmanager
     def _collecting(self, collector: Collector) -> Iterator[None]:
@@ -281,28 +335,33 @@ class Session:
     def _edited(self, layer: int, call: AttentionCall) -> Tensor:
         layout, item = self._layout, self._replacing[layer]
         assert layout is not None
+        layout = layout.on(call.query.device)
         if item is None or not layout.any_image:
             outputs = call.outputs()
         elif item.overrides("maps"):
             outputs = call.outputs()
             if self._prefill:
+                call = call.filled(self._total)
                 outputs = item.maps(Maps(call, layout), outputs, self._at(item.name, layer, call))
         else:
+            plain, call = call, call.filled(self._total)
             at = self._at(item.name, layer, call)
-            attended = item.row_attention(item.row_scores(rows.scores(call, layout), at).softmax(dim=-1), at)
+            scores = rows.scores(call, layout, at.columns)
+            attended = item.row_attention(item.row_scores(scores, at).softmax(dim=-1), at)
             new = rows.output(call, attended)
-            outputs = new[:, None] if call.query.shape[2] == 1 else rows.replaced(call.outputs(), new, layout)
+            outputs = new[:, None] if call.query.shape[2] == 1 else rows.replaced(plain.outputs(), new, layout)
         for item in self._scaling[layer]:
             outputs = item.head_outputs(outputs, self._at(item.name, layer, call))
         return outputs
 
     def _at(self, name: str, layer: int, call: AttentionCall) -> LayerStep:
         assert self._layout is not None
+        layout = self._layout.on(call.query.device)
         return LayerStep(
             layer,
             self._prefill,
-            self._layout,
-            self._layout.columns(call.key.shape[2]),
+            layout,
+            layout.columns(self._total, min(call.key.shape[2], self._total)),
             self._states[name][layer],
             self._generation[name],
             self._shared[name],
@@ -319,6 +378,36 @@ class Session:
             self._records[name].setdefault(key, []).append(Record(place, layer, value.detach().cpu(), axes))
 
         return record
+
+
+def _refuse_decoding(options: Mapping[str, Any]) -> None:
+    """Ways of generating under which a method could not act, or not on every token."""
+    if options.get("use_cache") is False:
+        raise ValueError(
+            "use_cache=False: methods need the key-value cache to tell the prompt from decoding; leave it on"
+        )
+    config = options.get("generation_config")
+    for name in ("assistant_model", "prompt_lookup_num_tokens", "prefill_chunk_size"):
+        if options.get(name) is not None or getattr(config, name, None) is not None:
+            raise ValueError(
+                f"{name}: methods act where one token follows another, so neither assisted decoding nor a prompt read "
+                f"in chunks is supported; leave {name} out"
+            )
+
+
+def chosen_images(images: Images) -> int | None:
+    """``images`` as an index into each prompt's images: None for all, -1 for the last, 0 for the first.
+
+    Raises ValueError for anything but "all", "last" and a number from 1.
+    """
+    if images == "all":
+        return None
+    if images == "last":
+        return -1
+    number = int(images) if str(images).isdecimal() else 0
+    if number < 1:
+        raise ValueError(f"images={images}: allowed are all, last, and the number of an image, counted from 1")
+    return number - 1
 
 
 def _plain(layer: int, call: AttentionCall) -> Tensor:
@@ -355,6 +444,7 @@ def attach(
     observe: bool = True,
     branch: branches.Mode = "paired",
     other_images: Any = None,
+    images: Images = "all",
     **parameters: Any,
 ) -> Iterator[Session]:
     """Put a method on a transformers image-text-to-text model; plain ``model.generate`` and forwards use it.
@@ -363,11 +453,13 @@ def attach(
     processor: only needed where the configuration does not name the image token, and for ``other_images``. observe:
     whether ``session.observations`` has what changes from step to step. branch: how a negative branch is run, "paired"
     or "sequential". other_images: for methods that contrast with another image, one for each image of a batch (PIL
-    images or pixel values). parameters: the method's. On exit, also by an exception, the model is what it was.
+    images or pixel values), or the processor's output for the same prompts with the other images. images: which images
+    of a prompt methods act on, "all", "last" or a number from 1; a choice needs conversations (:meth:`Host.generate`).
+    parameters: the method's. On exit, also by an exception, the model is what it was.
     """
     _refuse_nesting(model.model if isinstance(model, Host) else model)
     host = model if isinstance(model, Host) else inspect(model, processor)
     interventions = methods.build(method, host.family, host.depth, parameters)
-    session = Session(host, interventions, observe=observe, branch=branch, other_images=other_images)
+    session = Session(host, interventions, observe=observe, branch=branch, other_images=other_images, images=images)
     with session.attached():
         yield session

@@ -10,20 +10,27 @@ from types import MappingProxyType
 
 from registry import data_file
 
+IMAGES = ("any", "by prompt", "one")
+
 
 @dataclass(frozen=True)
 class Family:
     """``checkpoint`` and ``revision`` are the default weights (Hub id; None is the newest revision).
 
-    ``model_types`` are the ``model_type`` values of transformers configurations that belong here,
-    ``limits`` the known limits of the models themselves.
+    ``auto``, which takes any checkpoint, has neither these nor ``model_types``.
+    ``model_types`` are the ``model_type`` values of transformers configurations that belong here. ``prompt`` is the
+    chat template for checkpoints without one. ``images`` tells how the processor takes them: ``any`` number a prompt,
+    as one list; ``by prompt``, a list for each prompt; ``one`` for every prompt. ``limits`` are the known limits of the
+    models themselves.
     """
 
     id: str
     title: str
-    checkpoint: str
+    checkpoint: str | None
     revision: str | None
     model_types: tuple[str, ...]
+    prompt: str | None
+    images: str
     limits: tuple[str, ...]
 
 
@@ -40,12 +47,15 @@ def read(path: Path) -> dict[str, Family]:
     owner: dict[str, str] = {}
     for name in top.all():
         section = top.section(name)
+        checkpoint = section.optional_text("checkpoint")
         family = Family(
             id=name,
             title=section.text("title"),
-            checkpoint=section.text("checkpoint"),
+            checkpoint=checkpoint,
             revision=section.optional_text("revision"),
-            model_types=section.texts("model_types"),
+            model_types=section.texts("model_types", required=checkpoint is not None),
+            prompt=section.optional_text("prompt"),
+            images=section.choice("images", IMAGES, "any"),
             limits=section.texts("limits", required=False),
         )
         section.finish()

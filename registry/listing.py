@@ -59,7 +59,7 @@ def families(arguments: argparse.Namespace) -> int:
         print_json(list(rows))
     else:
         head = ("FAMILY", "MODELS", "DEFAULT CHECKPOINT", "MODEL TYPES")
-        print(table(head, [(r.id, r.title, r.checkpoint, ", ".join(r.model_types)) for r in rows]))
+        print(table(head, [(r.id, r.title, r.checkpoint or "-", ", ".join(r.model_types)) for r in rows]))
     return 0
 
 

@@ -45,7 +45,7 @@ def general_prompt(batch):
         rows.append([1, 7, *[IMAGE] * images, 20, 21, 22])
     width = max(map(len, rows))
     ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
-    return ids, (ids != 0).long()
+    return {"input_ids": ids, "attention_mask": (ids != 0).long()}
 
 
 def session(model, method, batch, parameters, **options):

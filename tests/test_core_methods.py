@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import dense
@@ -10,8 +11,12 @@ import torch
 from conftest import IMAGE, MIXED, prompts, take
 from test_contract import general_prompt, generate, plain, session
 
+import hallu_models
+from hallu_models.engines.inputs import DecoderInputs
+from hallu_models.engines.passes import Passes
 from hallu_models.interventions.dleaf import DLEAF
 from hallu_models.interventions.iava import IAVA
+from hallu_models.layout import Layout
 
 STEPS = 10
 
@@ -247,7 +252,7 @@ def image_attention(model, ids, pixels, layers):
 @pytest.mark.parametrize("mask", ["embeddings", "pixels"])
 def test_iava(model, i, lam, mask):
     batch, rows = run(model, "iava", i=i, lam=lam, layers="1-4", beta=0.05, alpha=0.7, mask=mask)
-    general, general_mask = general_prompt(batch)
+    general, general_mask = general_prompt(batch).values()
     chose = 0
     with torch.no_grad():
         for index, row in enumerate(rows):
@@ -331,19 +336,21 @@ def test_each_prompt_has_its_own_pixels(plain_heads):
             assert torch.equal(plain_heads(**second).logits, alone)
 
 
-def test_pixels_that_tokens_do_not_map_to_are_refused(plain_heads, monkeypatch):
-    from hallu_models.engines import passes
-
-    monkeypatch.setattr(passes, "image_features", lambda host, images: torch.zeros(10, 32))
-    with pytest.raises(ValueError, match="10 tokens are no square grid over 16 x 16 pixels. Use mask=embeddings"):
-        generate(plain_heads, "iava", prompts(MIXED), {"mask": "pixels", "i": 4})
+def test_pixels_that_tokens_do_not_map_to_are_refused(plain_heads):
+    """Two pictures of eight tokens each, where the model's own have sixteen."""
+    batch = prompts(MIXED[:1])
+    pixels = batch["pixel_values"].expand(2, -1, -1, -1)
+    found = hallu_models.host.inspect(plain_heads)
+    layout = Layout.from_ids(batch["input_ids"], None, {IMAGE})
+    given = {**batch, "pixel_values": pixels}
+    run = Passes(found, DecoderInputs(torch.zeros(1), ~layout.padding), layout, contextlib.nullcontext, given)
+    with pytest.raises(ValueError, match="8 tokens are no square grid over 16 x 16 pixels. Use mask=embeddings"):
+        run.with_masked_pixels("iava", torch.ones(1, 16, dtype=torch.bool))
 
 
 def test_iava_layers_with_the_largest_share():
     """Of four layers the two largest hold half of the attention on the image."""
     from types import SimpleNamespace
-
-    from hallu_models.layout import Layout
 
     layout = Layout.from_ids(torch.tensor([[5, IMAGE, IMAGE, 6]]), None, {IMAGE})
     by_layer = torch.tensor([[[0, 0.05, 0.05, 0], [0, 0.3, 0.1, 0], [0, 0.1, 0.0, 0], [0, 0.0, 0.2, 0]]])
@@ -372,8 +379,6 @@ def test_bad_parameters_are_named(plain_heads, method, parameters, message):
 
 
 def test_methods_say_which_inputs_they_need(plain_heads):
-    import hallu_models
-
     batch = prompts(MIXED)
     with pytest.raises(ValueError, match=r"cicd.*other_images"), hallu_models.attach(plain_heads, "cicd"):
         plain_heads.generate(**batch, max_new_tokens=2)
@@ -401,7 +406,6 @@ def test_only_the_last_row_of_the_prompt_changes(model, method, parameters):
 def test_core_heads_of_sevi_keep_their_scores():
     from hallu_models.interventions.base import LayerStep
     from hallu_models.interventions.sevi import SEVI
-    from hallu_models.layout import Layout
 
     image = torch.tensor([[False, True, True, True, False, False, False, False]])
     layout = Layout(image, torch.zeros_like(image))

@@ -50,6 +50,14 @@ class AttentionCall:
         query, key, value = (states[start:stop] for states in (self.query, self.key, self.value))
         return AttentionCall(self.function, self.module, query, key, value, mask, self.options)
 
+    def filled(self, length: int) -> AttentionCall:
+        """The call without the columns of a static cache that nothing has been written to yet."""
+        if self.key.shape[2] <= length:
+            return self
+        mask = self.mask[..., :length] if isinstance(self.mask, Tensor) else self.mask
+        key, value = self.key[:, :, :length], self.value[:, :, :length]
+        return AttentionCall(self.function, self.module, self.query, key, value, mask, self.options)
+
     @property
     def group(self) -> int:
         """Query heads that share one key and value head."""

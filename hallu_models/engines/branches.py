@@ -12,11 +12,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
+
+from hallu_models.engines.inputs import DecoderInputs
+
+if TYPE_CHECKING:
+    from hallu_models.host import Host
 
 Mode = Literal["paired", "sequential"]
 MODES = ("paired", "sequential")
@@ -24,13 +29,12 @@ MODES = ("paired", "sequential")
 
 @dataclass(frozen=True)
 class Negative:
-    """What the negative rows see instead: embeddings (B, L', D) with left padding, their mask (B, L') of real columns.
+    """What the negative rows see instead: prompts of B rows with left padding.
 
     ``active`` (B,) tells which rows are contrasted at all; the others are answered by the plain model.
     """
 
-    embeddings: Tensor
-    mask: Tensor
+    inputs: DecoderInputs
     active: Tensor
 
 
@@ -43,79 +47,73 @@ def plausible(logits: Tensor, reference: Tensor, beta: float) -> Tensor:
 class Branch:
     """The negative rows of one generation. Forward passes go through :meth:`before` and :meth:`after`."""
 
-    def __init__(self, negative: Negative, main: dict[str, Any], mask: Tensor, mode: Mode, decoder: Any) -> None:
-        """``main`` are the decoder's arguments in the prefill, ``mask`` (B, L) the main rows' real columns."""
-        if not bool(mask[:, -1].all()):
+    def __init__(self, negative: Negative, main: DecoderInputs, cache: Any, mode: Mode, host: Host) -> None:
+        """``main`` is what the decoder reads in the prefill, ``cache`` what it will write to."""
+        if not bool(main.mask[:, -1].all()):
             raise ValueError("a contrast of two branches needs left padding: set padding_side='left'")
-        self._mode, self._decoder = mode, decoder
-        self._active = negative.active
-        length = max(mask.shape[1], negative.mask.shape[1]) if mode == "paired" else negative.mask.shape[1]
-        self.extra = length - mask.shape[1] if mode == "paired" else 0
+        self._mode, self._host, self._active = mode, host, negative.active
+        inputs, length = negative.inputs, main.mask.shape[1]
+        if mode == "paired":
+            length = max(length, inputs.mask.shape[1])
+            inputs = inputs.padded(length - inputs.mask.shape[1])
+        self.extra = length - main.mask.shape[1]
         """Padding columns that the main rows get in front of theirs where the negative prompt is the longer one."""
-        self._embeddings = _left(negative.embeddings, length - negative.mask.shape[1], dim=1)
-        self._mask = _left(negative.mask.long(), length - negative.mask.shape[1], dim=1)
+        self._main, self._negative = main, inputs
         self._offset: Tensor | None = None
-        self._positions: Tensor | None = None
-        positions = main.get("position_ids")
-        if positions is not None:
-            own = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
-            same = negative.mask.shape == mask.shape and bool((negative.mask == mask.bool()).all())
-            self._positions = positions if same else own.expand(*positions.shape[:-2], -1, -1)
-            self._offset = self._positions[..., -1:] - positions[..., -1:]
-        self._cache = DynamicCache(config=decoder.config) if mode == "sequential" else None
+        if main.positions is not None and inputs.positions is not None:
+            self._offset = inputs.positions[..., -1:] - main.positions[..., -1:]
+        # What both halves have seen so far.
+        self._main_mask = nn.functional.pad(main.mask, (self.extra, 0))
+        self._mask = inputs.mask
+        self._cache = DynamicCache(config=host.decoder.config) if mode == "sequential" else None
         self._hidden: Tensor | None = None
-        _reorder_with(main.get("past_key_values"), self._cache)
+        if mode == "paired" and getattr(cache, "is_compileable", False):
+            raise ValueError(
+                "a static cache has room for the rows of the batch alone, not for negative ones: use "
+                'branch="sequential" or the default cache'
+            )
+        _reorder_with(cache, self._cache)
 
     @property
     def rows(self) -> int:
-        return self._mask.shape[0]
+        return len(self._mask)
 
     def before(self, kwargs: dict[str, Any], prefill: bool) -> dict[str, Any]:
         """The decoder's arguments with the negative rows behind the main ones, or as they are after running these."""
+        model, cache = self._host.model, kwargs.get("past_key_values")
         if prefill:
-            embeddings, positions = self._embeddings, self._positions
+            main, negative = self._main.padded(self.extra), self._negative
         else:
-            embeddings = kwargs["inputs_embeds"]
+            self._main_mask, self._mask = (
+                nn.functional.pad(mask, (0, 1), value=True) for mask in (self._main_mask, self._mask)
+            )
             given = kwargs.get("position_ids")
-            positions = None if given is None or self._offset is None else given + self._offset
-            self._mask = nn.functional.pad(self._mask, (0, 1), value=1)
+            moved = None if given is None or self._offset is None else given + self._offset
+            made = self._main.made_mask
+            main = DecoderInputs(kwargs["inputs_embeds"], self._main_mask, given, made_mask=made)
+            negative = DecoderInputs(kwargs["inputs_embeds"], self._mask, moved, made_mask=made)
         if self._mode == "sequential":
-            own = {"inputs_embeds": embeddings, "attention_mask": self._mask, "past_key_values": self._cache}
-            output = self._decoder(**own, position_ids=positions, use_cache=True)
+            output = self._host.decoder(
+                **negative.arguments(model, self._cache), past_key_values=self._cache, use_cache=True
+            )
             self._hidden = output.last_hidden_state[:, -1]
             return kwargs
-        changed = dict(kwargs)
-        extra = self.extra if prefill else 0
-        changed["inputs_embeds"] = torch.cat([_left(kwargs["inputs_embeds"], extra, dim=1), embeddings])
-        mask = kwargs.get("attention_mask")
-        main_mask = self._mask.new_ones(self.rows, self._mask.shape[1] - self.extra) if mask is None else mask
-        changed["attention_mask"] = torch.cat([_left(main_mask.long(), self.extra, dim=1), self._mask])
-        if positions is not None:
-            changed["position_ids"] = torch.cat([_left(kwargs["position_ids"], extra, dim=-1), positions], dim=-2)
-        return changed
+        changed = main.below(negative).arguments(model, cache)
+        return {**kwargs, **{name: value for name, value in changed.items() if value is not None or name in kwargs}}
 
-    def after(self, logits: Tensor, head: nn.Module, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    def after(self, logits: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
         """The main rows' logits (B, length, V), and the last ones (B, V) of main and negative rows in float32."""
         if self._mode == "sequential":
             assert self._hidden is not None
-            return logits, logits[:, -1].float(), head(self._hidden).float()
+            return logits, logits[:, -1].float(), self._host.logits(self._hidden).float()
         main, negative = logits.chunk(2)
         main = main[:, -length:]
         return main, main[:, -1].float(), negative[:, -1].float()
 
     def joined(self, main: Tensor, contrasted: Tensor, last: Tensor) -> Tensor:
         """Main logits (B, L, V) whose last position is ``contrasted`` (B, V) in the active rows."""
-        chosen = torch.where(self._active[:, None], contrasted, last)
+        chosen = torch.where(self._active.to(last.device)[:, None], contrasted, last)
         return torch.cat([main[:, :-1].float(), chosen[:, None]], dim=1)
-
-
-def _left(states: Tensor, number: int, dim: int) -> Tensor:
-    """Zeros in front along one dimension."""
-    if not number:
-        return states
-    dim %= states.ndim
-    shape = [*states.shape[:dim], number, *states.shape[dim + 1 :]]
-    return torch.cat([states.new_zeros(shape), states], dim=dim)
 
 
 def _reorder_with(cache: Any, other: Any) -> None:

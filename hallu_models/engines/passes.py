@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hallu_models.engines import rows
 from hallu_models.engines.attention import AttentionCall
+from hallu_models.engines.inputs import DecoderInputs
 from hallu_models.layout import Layout
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 Collector = Callable[[int, AttentionCall], Tensor]
 """Sees layer number and attention call during a pass; makes the head outputs, usually ``call.outputs()``."""
+
+PIXELS = ("pixel_values", "pixel_attention_mask", "image_sizes", "image_grid_thw", "batch_num_images")
+"""What processors give a model for the images, rather than for the text."""
 
 
 class PassEnds(Exception):
@@ -31,31 +35,25 @@ class Passes:
     def __init__(
         self,
         host: Host,
-        embeddings: Tensor,
-        positions: Tensor | None,
+        prompt: DecoderInputs,
         layout: Layout,
         collecting: Callable[[Collector], AbstractContextManager[None]],
+        given: Mapping[str, Any],
         other_images: Any = None,
-        rewritten: Mapping[str, tuple[Tensor, Tensor]] | None = None,
-        pixel_values: Tensor | None = None,
+        rewritten: Mapping[str, Mapping[str, Tensor]] | None = None,
+        encoded: Any = None,
     ) -> None:
-        """``embeddings`` (B, L, D) and ``positions`` are the prompt's; ``rewritten`` holds prompts by method name.
+        """``prompt`` is what the decoder reads, ``given`` what the caller gave the model, before beams repeat the rows.
 
-        ``pixel_values`` are the images as the caller gave them, before beams repeat the rows.
+        ``other_images`` are inputs of the same prompts with other images, or these images alone; ``rewritten`` holds
+        inputs by method name. ``encoded`` are the images' features where ``generate`` has made them already.
         """
-        self.layout = layout
-        self._host, self._embeddings, self._positions = host, embeddings, positions
-        self._collecting, self._other_images, self._rewritten = collecting, other_images, rewritten or {}
-        self._pixel_values = pixel_values
-
-    def embeddings_without_image(self, layout: Layout) -> tuple[Tensor, Tensor]:
-        """The prompt's text alone, moved left: embeddings (B, Lt, D), right-aligned, and the mask of real columns."""
-        columns, text = layout.text_columns()
-        return self._embeddings.gather(1, columns[:, :, None].expand(-1, -1, self._embeddings.shape[-1])), text
+        self.layout, self.prompt = layout, prompt
+        self._host, self._collecting, self._given, self._encoded = host, collecting, given, encoded
+        self._other_images, self._rewritten = other_images, rewritten or {}
 
     def head_outputs_without_image(self, layout: Layout, layers: Sequence[int]) -> dict[int, Tensor]:
         """Head outputs (B, H, d) by layer at the last prompt position when the image columns are deleted."""
-        embeddings, mask = self.embeddings_without_image(layout)
         found: dict[int, Tensor] = {}
 
         def collect(layer: int, call: AttentionCall) -> Tensor:
@@ -64,7 +62,7 @@ class Passes:
                 found[layer] = outputs[:, -1]
             return outputs
 
-        self._run(embeddings, mask, collect, layers)
+        self._run(self.prompt.without_image(layout), collect, layers)
         return found
 
     def head_outputs_along(
@@ -75,49 +73,34 @@ class Passes:
         rows: (A,) prompt row of each answer. image: whether the prompt has its image. scales: factors on the head
         outputs, broadcast to (B, Lq, H, d), of layers that are reinforced; the outputs returned are those before.
         """
-        embeddings, mask = (
-            (self._embeddings, ~self.layout.padding) if image else self.embeddings_without_image(self.layout)
-        )
-        said = self._embedded(tokens[:, :-1])
-        first, number = embeddings.shape[1] - 1, tokens.shape[1] - 1
-        positions = None
-        if image and self._positions is not None:
-            own = self._positions.expand(*self._positions.shape[:-2], len(embeddings), -1)[..., rows, :]
-            further = torch.arange(1, number + 1, device=own.device)
-            positions = torch.cat([own, own[..., -1:] + further], dim=-1)
+        prompt = self.prompt if image else self.prompt.without_image(self.layout)
+        first = prompt.embeddings.shape[1] - 1
         found: dict[int, Tensor] = {}
 
         def collect(layer: int, call: AttentionCall) -> Tensor:
             outputs = call.outputs()
             if layer in layers:
                 found[layer] = outputs[:, first:]
-            return outputs * scales[layer][rows] if layer in scales else outputs
+            return outputs * scales[layer][rows.to(outputs.device)] if layer in scales else outputs
 
-        embeddings = torch.cat([embeddings[rows], said.to(embeddings.dtype)], dim=1)
-        mask = nn.functional.pad(mask[rows], (0, number), value=True)
-        self._run(embeddings, mask, collect, layers, positions)
+        self._run(prompt.rows(rows).extended(self._host.embed(tokens[:, :-1])), collect, layers)
         return found
 
-    def last_row_attention(self, embeddings: Tensor, layout: Layout, layers: Sequence[int]) -> Tensor:
+    def last_row_attention(self, inputs: DecoderInputs, layout: Layout, layers: Sequence[int]) -> Tensor:
         """Head-mean attention (B, layers, L) of the last prompt position over the columns of ``layout``."""
         found: dict[int, Tensor] = {}
 
         def collect(layer: int, call: AttentionCall) -> Tensor:
             if layer in layers:
-                found[layer] = rows.scores(call, layout).softmax(dim=-1).mean(dim=1)
+                here = layout.on(call.query.device)
+                scores = rows.scores(call, here, here.columns(call.key.shape[2]))
+                found[layer] = scores.softmax(dim=-1).mean(dim=1).to(inputs.embeddings.device)
             return call.outputs()
 
-        self._run(embeddings, ~layout.padding, collect, layers)
+        self._run(inputs, collect, layers)
         return torch.stack([found[layer] for layer in sorted(found)], dim=1)
 
-    def _run(
-        self,
-        embeddings: Tensor,
-        mask: Tensor,
-        collect: Collector,
-        layers: Sequence[int],
-        positions: Tensor | None = None,
-    ) -> None:
+    def _run(self, inputs: DecoderInputs, collect: Collector, layers: Sequence[int]) -> None:
         if not layers:
             raise ValueError("a pass over the prompt needs a layer to look into; give layers=all or some of them")
         last = max(layers)
@@ -128,94 +111,127 @@ class Passes:
                 raise PassEnds
             return outputs
 
-        inputs = {"inputs_embeds": embeddings, "attention_mask": mask.long(), "use_cache": False}
-        if positions is None and self._positions is not None:
-            # Text that moved left has new positions, the same ones on every axis of multimodal rotary embeddings.
-            same = embeddings.shape == self._embeddings.shape and self._positions.ndim > 2
-            counted = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
-            positions = self._positions if same else counted.expand(*self._positions.shape[:-2], -1, -1)
-        if positions is not None:
-            inputs["position_ids"] = positions
         with torch.no_grad(), self._collecting(collect_and_end), suppress(PassEnds):
-            self._host.decoder(**inputs)
+            self._host.decoder(**inputs.arguments(self._host.model), use_cache=False)
 
-    def with_masked_pixels(self, method: str, kept: Tensor) -> Tensor:
-        """Embeddings (B, L, D) of the prompt whose images show only the patches of ``kept`` image tokens (B, N).
+    def with_masked_pixels(self, method: str, kept: Tensor) -> DecoderInputs:
+        """The prompt whose images show only the patches of ``kept`` image tokens (B, N).
 
         The other pixels are zero, the mean colour of training images. ``kept`` is left-aligned as the layout's
         :meth:`Layout.image_columns`. Raises ValueError where image tokens are no square grid over one picture.
         """
-        pixels, layout = self._pixel_values, self.layout
-        if pixels is None or pixels.ndim != 4:
+        pixels, layout = self._given.get("pixel_values"), self.layout
+        if not isinstance(pixels, Tensor) or pixels.ndim != 4:
             raise ValueError(
                 f"{method}: mask=pixels needs pixel_values (images, 3, height, width); use mask=embeddings"
             )
-        tokens = len(image_features(self._host, pixels[:1]))
-        side, (height, width) = math.isqrt(tokens), pixels.shape[2:]
-        if side**2 != tokens or height % side or width % side:
+        if layout.ignored is not None:
+            raise ValueError(f"{method}: mask=pixels masks all images; leave images=all or use mask=embeddings")
+        repeats = layout.rows // len(self._given["input_ids"])
+        _, real = layout.image_columns()
+        shown = kept[::repeats][real[::repeats]]
+        tokens, (height, width) = len(shown) // len(pixels), pixels.shape[2:]
+        side = math.isqrt(tokens)
+        if side**2 * len(pixels) != len(shown) or not self._host.patches or height % side or width % side:
             raise ValueError(
                 f"{method}: mask=pixels needs image tokens that are patches of the picture; {tokens} tokens are no "
                 f"square grid over {height} x {width} pixels. Use mask=embeddings"
             )
-        images = (layout.image.sum(dim=1) // tokens).tolist()
-        repeats = sum(images) // len(pixels)
-        firsts = [sum(images[: row - row % repeats : repeats]) for row in range(layout.rows)]
-        index = [first + number for first, count in zip(firsts, images) for number in range(count)]
-        _, real = layout.image_columns()
-        shown = kept[real].view(-1, side, side)
+        shown = shown.view(-1, side, side)
         shown = shown.repeat_interleave(height // side, dim=1).repeat_interleave(width // side, dim=2)
-        features = image_features(self._host, pixels[index] * shown[:, None].to(pixels))
-        return _scattered(self._embeddings, layout, features, 1)
+        return self._read({**self._given, "pixel_values": pixels * shown[:, None].to(pixels)})
 
-    def other_images(self, method: str, layout: Layout) -> Tensor:
-        """Embeddings (B, L, D) of the prompt with the caller's other images in the place of its own."""
-        if self._other_images is None:
+    def other_images(self, method: str) -> DecoderInputs:
+        """The prompt with the caller's other images in the place of its own."""
+        other = self._other_images
+        if other is None:
             raise ValueError(
                 f"{method} contrasts with another image: give one for each image of the batch, "
                 "other_images=[...], to attach() or Host.generate()"
             )
-        features = image_features(self._host, self._other_images)
-        columns = int(layout.image.sum())
-        if columns % len(features):
+        if not isinstance(other, Mapping):
+            other = {**self._given, **self._host.pixels(other)}
+        try:
+            return self._read(other)
+        except (ValueError, RuntimeError) as error:
             raise ValueError(
-                f"{method}: {len(features)} features of other images for {columns} image tokens; give one image each"
-            )
-        # Beams and returned sequences repeat their row, one after the other.
-        return _scattered(self._embeddings, layout, features, columns // len(features))
+                f"{method}: the other images do not fit the prompt's image tokens ({str(error).splitlines()[0]}); give "
+                "one image each, and where its size decides the number of tokens, use Host.generate() or the "
+                "processor's output for the same prompts with the other images: other_images=processor(...)"
+            ) from error
 
-    def rewritten(self, method: str, layout: Layout) -> tuple[Tensor, Layout]:
-        """Embeddings (B, L', D) and layout of the conversation as ``method`` rewrote it, with the prompt's images."""
+    def rewritten(self, method: str) -> tuple[DecoderInputs, Layout]:
+        """The conversation as ``method`` rewrote it, with the prompt's images, and its layout."""
         if method not in self._rewritten:
             raise ValueError(
                 f"{method} reads the conversation under another wording, so it needs conversations: "
                 "use Host.generate() instead of attach() and a plain generate()"
             )
-        ids, mask = self._rewritten[method]
-        repeats = layout.rows // len(ids)
-        ids, mask = ids.repeat_interleave(repeats, dim=0), mask.repeat_interleave(repeats, dim=0)
-        other = Layout.from_ids(ids, mask, self._host.image_tokens)
-        embeddings = self._embedded(ids)
-        features = self._embeddings[layout.image]
-        return _scattered(embeddings, other, features, 1), other
+        wanted = {**{name: self._given[name] for name in PIXELS if name in self._given}, **self._rewritten[method]}
+        encoded: dict[str, Any] = {}
+        if self._encoded is not None and len(wanted["input_ids"]) == self.layout.rows:
+            # The same images: their features are known.
+            wanted = {name: value for name, value in wanted.items() if name != "pixel_values"}
+            encoded = {"mm_encoder_outputs": dict(self._encoded)}
+        layout = Layout.from_ids(wanted["input_ids"], wanted.get("attention_mask"), self._host.image_tokens)
+        layout, own = layout.repeated(self.layout.rows), self.layout
+        if own.ignored is not None:
+            # The same images, in the same order, are left alone.
+            acted_on = own.image[own.image | own.ignored]
+            chosen = torch.zeros_like(layout.image).masked_scatter(layout.image, acted_on)
+            layout = Layout(chosen, layout.padding, layout.image & ~chosen)
+        return self._read(wanted, **encoded), layout
 
-    def _embedded(self, ids: Tensor) -> Tensor:
-        """Word embeddings; the placeholder of an image may lie outside of the vocabulary."""
-        words = self._host.model.get_input_embeddings()
-        return words(ids.clamp(max=words.weight.shape[0] - 1))  # type: ignore[no-any-return]
+    def _read(self, given: Mapping[str, Any], **encoded: Any) -> DecoderInputs:
+        """What the decoder is given for these model inputs, for every row of the batch."""
+        with self._collecting(_unused):
+            found = decoder_inputs(self._host, given, **encoded)
+        return found.repeated(self.layout.rows).with_axes_of(self.prompt)
 
 
-def image_features(host: Host, images: Any) -> Tensor:
-    """Features (image tokens of all images, D) of PIL images or of pixel values (images, 3, height, width)."""
-    model, processor = host.model, host.processor
-    if not isinstance(images, Tensor):
-        images = processor.image_processor(images, return_tensors="pt")["pixel_values"]
-    features = model.get_image_features(images.to(host.device, model.dtype)).pooler_output
-    return torch.cat(list(features)).flatten(0, -2)
+def _unused(layer: int, call: AttentionCall) -> Tensor:
+    raise AssertionError("reading ends before the first layer")
 
 
-def _scattered(embeddings: Tensor, layout: Layout, features: Tensor, repeats: int) -> Tensor:
-    """Embeddings with ``features`` (n, D) at the image columns, each image's rows repeated ``repeats`` times."""
-    if repeats > 1:
-        per_row = layout.image.sum(dim=1)[::repeats].tolist()
-        features = torch.cat([part.repeat(repeats, 1) for part in features.split(per_row)])
-    return embeddings.masked_scatter(layout.image[:, :, None], features.to(embeddings.dtype))
+def decoder_inputs(host: Host, given: Mapping[str, Any], **encoded: Any) -> DecoderInputs:
+    """What the model gives its decoder for processor outputs ``given``; nothing of the decoder runs.
+
+    ``encoded`` may hold ``mm_encoder_outputs``, image features in the place of pixels.
+    """
+    caught: dict[str, Any] = {}
+
+    def catch(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        caught.update(kwargs)
+        raise PassEnds
+
+    hook = host.decoder.register_forward_pre_hook(catch, with_kwargs=True, prepend=True)
+    try:
+        with torch.no_grad(), suppress(PassEnds), _rope_kept(host.model):
+            inputs = {name: value for name, value in given.items() if name in host.inputs}
+            host.model(**inputs, **encoded, use_cache=False)
+    finally:
+        hook.remove()
+    ids, mask = given["input_ids"], given.get("attention_mask")
+    real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+    return DecoderInputs.of(caught, real, given.get("token_type_ids"))
+
+
+@contextmanager
+def _rope_kept(model: Any) -> Iterator[None]:
+    """Multimodal rotary models remember how far the last prompt's positions are ahead of its columns."""
+    owner = getattr(model, "model", None)
+    before = getattr(owner, "rope_deltas", None)
+    try:
+        yield
+    finally:
+        if owner is not None and hasattr(owner, "rope_deltas"):
+            owner.rope_deltas = before
+
+
+def image_features(host: Host, images: Sequence[Any]) -> Tensor:
+    """Features (image tokens of all images, D) of PIL images as the decoder reads them, each in a prompt of its own."""
+    from hallu_models import generation
+
+    given = generation.encode(host, [generation.conversation(image, "") for image in images])
+    layout = Layout.from_ids(given["input_ids"], given["attention_mask"], host.image_tokens)
+    return decoder_inputs(host, given).embeddings[layout.image]

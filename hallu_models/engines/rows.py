@@ -9,24 +9,24 @@ import torch
 from torch import Tensor
 
 from hallu_models.engines.attention import AttentionCall
-from hallu_models.layout import Layout
+from hallu_models.layout import Columns, Layout
 
 HIDDEN = -1e9
 """Score of a column that the row may not see: finite, so that means and mixtures of scores stay numbers."""
 
 
-def scores(call: AttentionCall, layout: Layout) -> Tensor:
+def scores(call: AttentionCall, layout: Layout, columns: Columns) -> Tensor:
     """Pre-softmax scores (B, H, Lk) of each row's last position in float32, hidden columns at :data:`HIDDEN`."""
     batch, heads, _, size = call.query.shape
     last = layout.last_row(call.query.transpose(1, 2)).view(batch, -1, call.group, size)
     raw = (last.float() @ call.key.float().transpose(2, 3)).view(batch, heads, -1) * call.scaling
     if call.softcap is not None:
         raw = call.softcap * torch.tanh(raw / call.softcap)
-    visible = _visible(call, layout)
+    visible = _visible(call, layout, columns)
     return raw if visible is None else raw.masked_fill(~visible, HIDDEN)
 
 
-def _visible(call: AttentionCall, layout: Layout) -> Tensor | None:
+def _visible(call: AttentionCall, layout: Layout, columns: Columns) -> Tensor | None:
     """(B or 1, H or 1, Lk) columns that the last position sees; None for all. Windows come from the backend's mask."""
     mask = call.mask
     if isinstance(mask, Tensor) and mask.ndim == 4:
@@ -34,7 +34,7 @@ def _visible(call: AttentionCall, layout: Layout) -> Tensor | None:
         return row if row.dtype == torch.bool else row > HIDDEN
     if call.query.shape[2] == 1 and not layout.any_padding and call.options.get("sliding_window") is None:
         return None
-    visible = layout.columns(call.key.shape[2]).visible[:, None]
+    visible = columns.visible[:, None]
     window = call.options.get("sliding_window")
     if window is not None:
         visible = visible & (visible.flip(2).cumsum(2).flip(2) <= window)

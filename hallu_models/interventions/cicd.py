@@ -39,8 +39,7 @@ class CICD(Intervention):
         return True
 
     def negative(self, prompt: Prompt) -> Negative:
-        embeddings = prompt.run.other_images(self.name, prompt.layout)
-        return Negative(embeddings, ~prompt.layout.padding, prompt.layout.has_image)
+        return Negative(prompt.run.other_images(self.name), prompt.layout.has_image)
 
     def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
         return contrast_other_image(logits, negative, self.alpha_max, self.beta, at)

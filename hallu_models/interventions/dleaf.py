@@ -57,12 +57,12 @@ class DLEAF(Intervention):
         """Which rows (B,) find this layer faulty, given what the layers before it left in ``seen`` in this token."""
         limit = torch.full_like(liae, math.inf)
         if self.threshold == "best":
-            limit = seen.get("best", limit)
+            limit = seen.get("best", limit).to(liae.device)
             seen["best"] = torch.minimum(limit, liae)
         else:
             before = seen.setdefault("before", [])
             if len(before) >= 2:
-                layers = torch.stack(before)
+                layers = torch.stack([entropy.to(liae.device) for entropy in before])
                 limit = layers.mean(dim=0) + self.k * layers.std(dim=0, correction=0)
             before.append(liae)
         seen.update(liae=liae, limit=limit)

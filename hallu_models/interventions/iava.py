@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hallu_models.engines.branches import Negative, plausible
+from hallu_models.engines.inputs import DecoderInputs
 from hallu_models.generation import Conversation, Message
 from hallu_models.interventions.base import ContrastStep, Intervention, Prompt
 from hallu_models.layout import Layout
@@ -50,24 +51,24 @@ class IAVA(Intervention):
 
     def negative(self, prompt: Prompt) -> Negative:
         columns, real = prompt.layout.image_columns()
-        general, layout = prompt.run.rewritten(self.name, prompt.layout)
+        general, layout = prompt.run.rewritten(self.name)
         under_general = self._image_attention(prompt, general, layout)
-        under_question = self._image_attention(prompt, prompt.embeddings, prompt.layout)
+        under_question = self._image_attention(prompt, prompt.run.prompt, prompt.layout)
         kept = self.select(under_general, under_question, real)
         if prompt.record:
             for name, value in (("att1", under_general), ("att2", under_question), ("selected", kept)):
                 prompt.record(name, value, "image token")
         if self.mask == "pixels":
-            embeddings = prompt.run.with_masked_pixels(self.name, kept)
+            inputs = prompt.run.with_masked_pixels(self.name, kept)
         else:
             removed = torch.zeros_like(prompt.layout.image).scatter(1, columns, ~kept & real)
-            embeddings = prompt.embeddings.masked_fill(removed[:, :, None], 0.0)
+            inputs = prompt.run.prompt.with_removed(removed)
         # A row that keeps no token is answered by the plain model.
-        return Negative(embeddings, ~prompt.layout.padding, kept.any(dim=1))
+        return Negative(inputs, kept.any(dim=1))
 
-    def _image_attention(self, prompt: Prompt, embeddings: Tensor, layout: Layout) -> Tensor:
+    def _image_attention(self, prompt: Prompt, inputs: DecoderInputs, layout: Layout) -> Tensor:
         """Attention (B, N) of the last prompt position to each image token, averaged over heads and layers."""
-        by_layer = prompt.run.last_row_attention(embeddings, layout, prompt.layers)
+        by_layer = prompt.run.last_row_attention(inputs, layout, prompt.layers)
         columns, real = layout.image_columns()
         on_image = by_layer.gather(2, columns[:, None].expand(-1, by_layer.shape[1], -1)) * real[:, None]
         if not self.cumulative:

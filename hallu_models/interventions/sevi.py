@@ -89,8 +89,7 @@ class SEVI(Intervention):
         return (scores + self.omega * teacher[:, None]) / (1 + self.omega)
 
     def negative(self, prompt: Prompt) -> Negative:
-        embeddings = prompt.run.other_images(self.name, prompt.layout)
-        return Negative(embeddings, ~prompt.layout.padding, prompt.layout.has_image)
+        return Negative(prompt.run.other_images(self.name), prompt.layout.has_image)
 
     def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
         return contrast_other_image(logits, negative, 3.0, self.beta, at)

@@ -105,13 +105,13 @@ class Scenario:
             session.rewritten = {item.name: self._reworded() for item in session.interventions}
             yield
 
-    def _reworded(self) -> tuple[Tensor, Tensor]:
+    def _reworded(self) -> dict[str, Tensor]:
         """The prompt with the text behind the image in reverse order."""
         ids, mask = self.inputs["input_ids"].clone(), self.inputs["attention_mask"]
         image = torch.isin(ids, torch.tensor(sorted(self.host.image_tokens)))
         behind = int(image.any(dim=0).nonzero().max()) + 1
         ids[:, behind:] = ids[:, behind:].flip(1)
-        return ids, mask
+        return {"input_ids": ids, "attention_mask": mask}
 
     def decoder_share(self, repeats: int) -> float:
         """The decoder's share of the plain prefill's time; the rest is image encoding, embeddings and lm_head."""

@@ -1,0 +1,215 @@
+"""What a language model is given for a batch of prompts, and prompts made from others."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.masking_utils import create_masks_for_generate
+
+from hallu_models.layout import Layout
+
+
+@dataclass(frozen=True)
+class Deepstack:
+    """Visual features that early layers add to their outputs at the image columns ``where`` (B, L).
+
+    ``features`` holds one tensor (image columns of all rows, D) a layer, row by row (Qwen3-VL).
+    """
+
+    where: Tensor
+    features: tuple[Tensor, ...]
+
+    def rows(self, index: Tensor) -> Deepstack:
+        parts = [feature.split(self.where.sum(dim=1).tolist()) for feature in self.features]
+        chosen = tuple(torch.cat([part[row] for row in index.tolist()]) for part in parts)
+        return Deepstack(self.where[index], chosen)
+
+    def padded(self, left: int, right: int = 0) -> Deepstack:
+        return Deepstack(nn.functional.pad(self.where, (left, right)), self.features)
+
+    def without(self, removed: Tensor) -> Deepstack:
+        """Nothing is added at the columns ``removed`` (B, L)."""
+        hidden = removed[self.where]
+        return Deepstack(self.where, tuple(feature.masked_fill(hidden[:, None], 0.0) for feature in self.features))
+
+
+@dataclass(frozen=True)
+class DecoderInputs:
+    """Prompts as the decoder reads them.
+
+    embeddings: (B, L, D) with image features in place. mask: (B, L) real columns. positions: (B, L), or (axes, B, L)
+    for multimodal rotary embeddings; None where the decoder counts columns. token_types: (B, L) where they decide which
+    columns see each other in both directions (Gemma 3, PaliGemma). made_mask: the model makes its own attention masks
+    and hands these to the decoder.
+    """
+
+    embeddings: Tensor
+    mask: Tensor
+    positions: Tensor | None = None
+    token_types: Tensor | None = None
+    deepstack: Deepstack | None = None
+    made_mask: bool = False
+
+    @classmethod
+    def of(cls, arguments: dict[str, Any], mask: Tensor, token_types: Tensor | None) -> DecoderInputs:
+        """From the arguments of a decoder's forward; ``mask`` and ``token_types`` are the model's."""
+        given = arguments.get("attention_mask")
+        deepstack = None
+        if arguments.get("deepstack_visual_embeds") is not None:
+            deepstack = Deepstack(arguments["visual_pos_masks"], tuple(arguments["deepstack_visual_embeds"]))
+        positions, embeddings = arguments.get("position_ids"), arguments["inputs_embeds"]
+        if positions is not None and positions.shape[-2] < len(embeddings):
+            positions = positions.expand(*positions.shape[:-2], len(embeddings), -1)
+        made = isinstance(given, dict) or (isinstance(given, Tensor) and given.ndim == 4)
+        return cls(embeddings, mask, positions, token_types, deepstack, made)
+
+    def arguments(self, model: Any, cache: Any = None) -> dict[str, Any]:
+        """Keyword arguments of the decoder's forward on an empty ``cache``."""
+        found: dict[str, Any] = {
+            "inputs_embeds": self.embeddings,
+            "attention_mask": self.mask.long(),
+            "position_ids": self.positions,
+        }
+        if self.made_mask:
+            found["attention_mask"] = made_mask(model, self, cache)
+        if self.deepstack is not None:
+            found["visual_pos_masks"] = self.deepstack.where
+            found["deepstack_visual_embeds"] = list(self.deepstack.features)
+        return found
+
+    def counted(self) -> Tensor | None:
+        """Positions that count the real columns, the same on every axis; None where the decoder counts itself."""
+        if self.positions is None:
+            return None
+        own = (self.mask.long().cumsum(dim=1) - 1).clamp(min=0)
+        return own.expand(*self.positions.shape[:-2], -1, -1)
+
+    def with_axes_of(self, other: DecoderInputs) -> DecoderInputs:
+        """Positions on as many axes as those of ``other``.
+
+        ``generate`` counts what is real where a plain forward leaves that to the decoder, and puts the text's count in
+        front of multimodal axes.
+        """
+        if other.positions is None or (self.positions is not None and self.positions.shape == other.positions.shape):
+            return self
+        counted = dataclasses.replace(self, positions=other.positions).counted()
+        if self.positions is not None and counted is not None and counted.ndim == 3:
+            axes = other.positions.shape[0] - self.positions.shape[0]
+            counted = torch.cat([counted[:axes], self.positions])
+        return dataclasses.replace(self, positions=counted)
+
+    def rows(self, index: Tensor) -> DecoderInputs:
+        """The prompts with these numbers, one may come several times."""
+        return dataclasses.replace(
+            self,
+            embeddings=self.embeddings[index],
+            mask=self.mask[index],
+            positions=None if self.positions is None else self.positions[..., index, :],
+            token_types=None if self.token_types is None else self.token_types[index],
+            deepstack=None if self.deepstack is None else self.deepstack.rows(index),
+        )
+
+    def repeated(self, rows: int) -> DecoderInputs:
+        """Every prompt several times in a row, as beams and returned sequences repeat them, ``rows`` in all."""
+        if len(self.embeddings) == rows:
+            return self
+        index = torch.arange(len(self.embeddings), device=self.embeddings.device)
+        return self.rows(index.repeat_interleave(rows // len(index)))
+
+    def padded(self, left: int) -> DecoderInputs:
+        """Behind ``left`` more padding columns."""
+        if not left:
+            return self
+        types = self.token_types
+        return dataclasses.replace(
+            self,
+            embeddings=nn.functional.pad(self.embeddings, (0, 0, left, 0)),
+            mask=nn.functional.pad(self.mask, (left, 0)),
+            positions=None if self.positions is None else nn.functional.pad(self.positions, (left, 0)),
+            token_types=None if types is None else nn.functional.pad(types, (left, 0)),
+            deepstack=None if self.deepstack is None else self.deepstack.padded(left),
+        )
+
+    def below(self, other: DecoderInputs) -> DecoderInputs:
+        """These rows, then those of ``other``, which has as many columns."""
+        positions, types, deepstack = self.positions, self.token_types, self.deepstack
+        if positions is not None:
+            assert other.positions is not None
+            positions = torch.cat([positions, other.positions], dim=-2)
+        if types is not None:
+            assert other.token_types is not None
+            types = torch.cat([types, other.token_types])
+        if deepstack is not None:
+            assert other.deepstack is not None
+            deepstack = Deepstack(
+                torch.cat([deepstack.where, other.deepstack.where]),
+                tuple(torch.cat(pair) for pair in zip(deepstack.features, other.deepstack.features)),
+            )
+        embeddings = torch.cat([self.embeddings, other.embeddings.to(self.embeddings.dtype)])
+        return DecoderInputs(
+            embeddings, torch.cat([self.mask, other.mask]), positions, types, deepstack, self.made_mask
+        )
+
+    def extended(self, embeddings: Tensor) -> DecoderInputs:
+        """With generated tokens (B, T, D) behind the prompts."""
+        number = embeddings.shape[1]
+        positions, types = self.positions, self.token_types
+        if positions is not None:
+            further = torch.arange(1, number + 1, device=positions.device)
+            positions = torch.cat([positions, positions[..., -1:] + further], dim=-1)
+        if types is not None:
+            # What is generated reads one way, whatever a family's number for that is.
+            types = nn.functional.pad(types, (0, number), value=GENERATED)
+        return dataclasses.replace(
+            self,
+            embeddings=torch.cat([self.embeddings, embeddings.to(self.embeddings.dtype)], dim=1),
+            mask=nn.functional.pad(self.mask, (0, number), value=True),
+            positions=positions,
+            token_types=types,
+            deepstack=None if self.deepstack is None else self.deepstack.padded(0, number),
+        )
+
+    def without_image(self, layout: Layout) -> DecoderInputs:
+        """The text alone, moved left and right-aligned; its positions are counted anew."""
+        columns, text = layout.text_columns()
+        embeddings = self.embeddings.gather(1, columns[:, :, None].expand(-1, -1, self.embeddings.shape[-1]))
+        types = None if self.token_types is None else self.token_types.gather(1, columns)
+        deepstack = None
+        if self.deepstack is not None:
+            kept = self.deepstack.where.gather(1, columns) & text
+            if bool(kept.any()):
+                # Pictures that stay: those of several that are not looked at.
+                order = torch.zeros_like(self.deepstack.where).scatter(1, columns, text)[self.deepstack.where]
+                deepstack = Deepstack(kept, tuple(feature[order] for feature in self.deepstack.features))
+        moved = dataclasses.replace(self, embeddings=embeddings, mask=text, token_types=types, deepstack=deepstack)
+        return dataclasses.replace(moved, positions=moved.counted())
+
+    def with_removed(self, removed: Tensor) -> DecoderInputs:
+        """Image tokens at the columns ``removed`` (B, L) are zero, in the deeper layers too."""
+        return dataclasses.replace(
+            self,
+            embeddings=self.embeddings.masked_fill(removed[:, :, None], 0.0),
+            deepstack=None if self.deepstack is None else self.deepstack.without(removed),
+        )
+
+
+GENERATED = -1
+"""Token type of generated columns: neither image nor prefix, so causal, in every family that has token types."""
+
+
+def made_mask(model: Any, inputs: DecoderInputs, cache: Any) -> Any:
+    """Attention masks as the model's own forward makes them for its decoder."""
+    make = getattr(model, "create_masks_for_generate", create_masks_for_generate)
+    types = {} if inputs.token_types is None else {"token_type_ids": inputs.token_types, "is_first_iteration": True}
+    return make(
+        config=model.config.get_text_config(),
+        inputs_embeds=inputs.embeddings,
+        attention_mask=inputs.mask.long(),
+        past_key_values=cache,
+        position_ids=inputs.positions,
+        **types,
+    )
