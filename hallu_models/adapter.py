@@ -89,7 +89,7 @@ class HalluModel(lmms):
             self.batch_size = min(self.batch_size, _positive("max_batch_size", max_batch_size))
         default = registry.families()[self.family] if self.family else None
         if pretrained is None:
-            if default is None:
+            if default is None or default.checkpoint is None:
                 raise ValueError(
                     f"--model {self.model_id} needs a checkpoint: --model_args pretrained=FOLDER_OR_HUB_ID"
                 )
@@ -109,7 +109,7 @@ class HalluModel(lmms):
             device_map=device_map,
             trust_remote_code=bool(trust_remote_code),
         )
-        if self.family and self.host.family != self.family:
+        if default and default.model_types and self.host.family != self.family:
             fitting = f"{self.host.family}_{self.method or 'base'}" if self.host.family else "hallu"
             raise UnsupportedModel(
                 f"--model {self.model_id}: pretrained={pretrained} is of model type "
