@@ -1,13 +1,13 @@
 """Scores with their intervals, for answers that were read from files.
 
-Every interval is over images: Wilson's for a proportion of independent captions (CHAIR_s), else a percentile
+Every interval is over images: Wilson's for a proportion of independent captions (CHAIR_s, Hal), else a percentile
 bootstrap that draws images with all their questions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,19 @@ import numpy as np
 from hallu_tasks import benchmarks
 from hallu_tasks.benchmarks import Metric
 from hallu_tasks.pope_answers import Question
-from hallu_tasks.scoring import chair, mme, paired, pope
+from hallu_tasks.scoring import amber, chair, mme, paired, pope
 from hallu_tasks.scoring.units import Array, Record
 
-__all__ = ["Bootstrap", "Result", "Score", "chair_scores", "mme_scores", "pope_scores"]
+__all__ = [
+    "Bootstrap",
+    "Result",
+    "Score",
+    "amber_answers",
+    "amber_descriptions",
+    "chair_scores",
+    "mme_scores",
+    "pope_scores",
+]
 
 _BENCHMARKS = {one.title: one for one in benchmarks.BENCHMARKS}
 
@@ -113,6 +122,76 @@ def mme_scores(records: Iterable[Mapping[str, Any]], bootstrap: Bootstrap = DEFA
         else:
             result["subtasks"][metric.name]["score"] = score
     return result
+
+
+def amber_descriptions(
+    described: Mapping[int, str],
+    scenes: Mapping[int, amber.Scene],
+    vocabulary: amber.Vocabulary,
+    mode: str = "reference",
+    similarity: str = "none",
+    bootstrap: Bootstrap = DEFAULT,
+) -> Result:
+    """Return `amber.aggregate_generative` with a `Score` for each score; `scenes` may hold more ids."""
+    records = {
+        number: amber.record_generative(text, scenes[number], vocabulary, mode, similarity)
+        for number, text in described.items()
+    }
+    result = {
+        **amber.aggregate_generative(records.values()),
+        **_scores("AMBER generative", records, {number: number for number in records}, bootstrap),
+    }
+    # Among the responses that say anything, Hal is a proportion.
+    said = {number: record for number, record in records.items() if record["responses_answered"]}
+    if said:
+        hal = paired.proportion(said, outcome="responses_hallucinated")
+        result["hal"] = Score(result["hal"].metric, hal)
+    return result
+
+
+def amber_answers(
+    answered: Mapping[int, str],
+    questions: Mapping[int, amber.Question],
+    images: Mapping[int, Hashable] | None,
+    policy: str = "words",
+    bootstrap: Bootstrap = DEFAULT,
+) -> Result:
+    """Return `amber.aggregate_discriminative` with a `Score` for each score, also of the groups that are asked for.
+
+    `questions` may hold more ids. Without `images`, the image of each question, scores have no interval;
+    ``images_count`` is then ``None``.
+    """
+    records = {
+        number: amber.record_discriminative(text, questions[number], policy) for number, text in answered.items()
+    }
+    result = amber.aggregate_discriminative(records.values())
+    metrics = {one.name: one for one in _BENCHMARKS["AMBER discriminative"].metrics(records.values())}
+
+    def scores(prefix: str = "") -> dict[str, Score]:
+        own = [
+            replace(metrics[name], statistic=amber.STATISTICS[prefix + name], outcome=None)
+            for name in ("accuracy", "precision", "recall", "f1")
+        ]
+        if images is None:
+            return {one.name: _without_images(one, records) for one in own}
+        return {one.name: bootstrap.score(one, records, images) for one in own}
+
+    return {
+        **result,
+        **scores(),
+        "groups": {
+            group: {**values, **(scores(f"{group}.") if values["questions_count"] else {})}
+            for group, values in result["groups"].items()
+        },
+        "images_count": None if images is None else len({images[number] for number in records}),
+    }
+
+
+def _without_images(metric: Metric, records: Mapping[Any, Record]) -> Score:
+    """The value alone: questions about one image are not independent, and which they are is not known."""
+    estimate = paired.estimate(records, statistic=metric.statistic, resamples=1)
+    reasons = {"interval": "the images of the questions are not known", **estimate.reasons}
+    return Score(metric, replace(estimate, interval=None, reasons=reasons))
 
 
 def _scores(

@@ -5,9 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from hallu_tasks import answers, matching, pope_answers, score_report
-from hallu_tasks.estimates import Bootstrap, Result, chair_scores, mme_scores, pope_scores
-from hallu_tasks.scoring import chair, yesno
+from hallu_tasks import amber_files, answers, matching, pope_answers, score_report
+from hallu_tasks.estimates import (
+    Bootstrap,
+    Result,
+    amber_answers,
+    amber_descriptions,
+    chair_scores,
+    mme_scores,
+    pope_scores,
+)
+from hallu_tasks.scoring import amber, chair, yesno
 
 __all__ = ["arguments", "run"]
 
@@ -16,6 +24,7 @@ examples:
   hallu score chair --captions captions.jsonl --truth instances_val2014.json captions_val2014.json
   hallu score pope --answers answers.jsonl --questions coco_pope_random.json
   hallu score mme --results results/
+  hallu score amber --responses responses.json --data AMBER/data
 
 Each benchmark has its own help: hallu score chair --help
 """
@@ -68,6 +77,25 @@ examples:
 
 A subtask gives at most 200 points. A total is shown when all its subtasks are there.
 """
+AMBER = """\
+What do descriptions invent and leave out, and are yes/no questions answered right? "No" is the positive class.
+
+FILE is a JSON list of {"id": 1, "response": "A dog ..."}; JSONL is read too. Ids 1 to 1004 are images to describe, the
+others questions; the annotations tell them apart, and a file may hold either or both. The data are those of AMBER's
+repository: its folder data, or single files of it.
+"""
+AMBER_EXAMPLES = """\
+examples:
+  hallu score amber --responses responses.json --data AMBER/data
+  hallu score amber --responses responses.json --data AMBER/data --mode nltk --similarity spacy
+                                     as the official script; needs NLTK's data and spaCy's vectors
+  hallu score amber --responses answers.json --annotations annotations.json --queries query_all.json
+                                     answers alone; the queries name the image of each question
+  hallu score amber --responses answers.json --data AMBER/data --policy official
+                                     only "Yes" and "No" are answers; words reads "No, it is red." too
+
+Two questions in three have the answer no: always saying so is an F1 of 79.7, which stands beside every F1.
+"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +140,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     sub = kind("mme", "MME's folder of results", MME, MME_EXAMPLES)
     sub.add_argument("--results", metavar="FOLDER", required=True, help="folder of <subtask>.txt files")
     _common(sub)
+    sub = kind("amber", "descriptions and yes/no answers against AMBER's annotations", AMBER, AMBER_EXAMPLES)
+    sub.add_argument("--responses", metavar="FILE", required=True, help="the responses, JSON list or JSONL")
+    sub.add_argument("--data", metavar="FOLDER", help="AMBER's data folder, in place of the next four")
+    sub.add_argument("--annotations", metavar="FILE", help="annotations.json")
+    sub.add_argument("--relation", metavar="FILE", help="relation.json, for descriptions")
+    sub.add_argument("--safe-words", metavar="FILE", help="safe_words.txt, for descriptions")
+    sub.add_argument("--queries", metavar="FILE", help="query_all.json, for the intervals of answers")
+    sub.add_argument(
+        "--mode",
+        choices=amber.MODES,
+        default="reference",
+        help="how nouns are found (default: reference, which needs no data)",
+    )
+    sub.add_argument(
+        "--similarity",
+        choices=amber.SIMILARITIES,
+        default="none",
+        help="whether a noun that means the same as a true word is right (default: none)",
+    )
+    sub.add_argument("--policy", choices=amber.POLICIES, default="words", help="how an answer is read (default: words)")
+    _common(sub)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -125,7 +174,7 @@ def run(given: argparse.Namespace) -> int:
     if given.seed < 0:
         raise ValueError(f"--seed {given.seed}: a whole number of at least 0, e.g. --seed 0")
     bootstrap = Bootstrap(given.resamples, given.seed)
-    result = {"chair": _chair, "pope": _pope, "mme": _mme}[given.benchmark](given, bootstrap)
+    result = {"chair": _chair, "pope": _pope, "mme": _mme, "amber": _amber}[given.benchmark](given, bootstrap)
     settings = {"confidence": 95.0, "resamples": given.resamples, "seed": given.seed}
     print(score_report.as_json({**result, **settings}) if given.json else score_report.as_text(result))
     return 0
@@ -165,3 +214,41 @@ def _mme(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
     records = answers.mme_results(given.results)
     files = {"results": [given.results]}
     return {"benchmark": "MME", "files": files, "notes": [], **mme_scores(records, bootstrap)}
+
+
+def _amber(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
+    data = amber_files.located(given.data, given.annotations, given.relation, given.safe_words, given.queries)
+    responses = amber_files.read_responses(given.responses)
+    annotated = amber_files.read_annotations(data.annotations)
+    described, answered = amber_files.divided(responses, annotated, data.annotations)
+    files = {"responses": [given.responses], "annotations": [data.annotations]}
+    notes: list[str] = []
+    halves: dict[str, Result | None] = {"generative": None, "discriminative": None}
+    if described:
+        try:
+            amber.check(given.mode, given.similarity)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
+        vocabulary = amber_files.read_vocabulary(data)
+        files["vocabulary"] = [str(data.relation), str(data.safe_words)]
+        halves["generative"] = {
+            **amber_descriptions(described, annotated.scenes, vocabulary, given.mode, given.similarity, bootstrap),
+            "images_annotated_count": len(annotated.scenes),
+        }
+        notes += _unfinished(len(described), len(annotated.scenes), "images are described")
+    if answered:
+        images = None if data.queries is None else amber_files.read_images(data.queries, answered)
+        if data.queries is None:
+            notes.append("no intervals for the answers; --queries names the image of each question")
+        else:
+            files["queries"] = [data.queries]
+        halves["discriminative"] = {
+            **amber_answers(answered, annotated.questions, images, given.policy, bootstrap),
+            "questions_annotated_count": len(annotated.questions),
+        }
+        notes += _unfinished(len(answered), len(annotated.questions), "questions are answered")
+    return {"benchmark": "AMBER", "files": files, "notes": notes, **halves}
+
+
+def _unfinished(found: int, every: int, what: str) -> list[str]:
+    return [f"{found} of {every} {what}; published numbers are over all of them"] if found < every else []

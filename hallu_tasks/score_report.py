@@ -24,7 +24,7 @@ def as_json(result: Result) -> str:
 
 def as_text(result: Result) -> str:
     """Aligned columns under the benchmark, the rule, the files, and what was counted."""
-    body = {"CHAIR": _chair, "POPE": _pope, "MME": _mme}[result["benchmark"]](result)
+    body = {"CHAIR": _chair, "POPE": _pope, "MME": _mme, "AMBER": _amber}[result["benchmark"]](result)
     files = result["files"]
     width = max(map(len, files))
     named = [f"{what.ljust(width)}  {', '.join(paths)}" for what, paths in files.items()]
@@ -88,6 +88,55 @@ def _mme(result: Result) -> list[str]:
         *_table([[f"{name} (of {200 * len(mme.TOTALS[name])})", cell] for name, cell in totals]),
         *_reasons("", scores),
     ]
+
+
+def _amber(result: Result) -> list[str]:
+    halves = [("generative", _descriptions), ("discriminative", _answers)]
+    parts = [form(result[half]) for half, form in halves if result[half] is not None]
+    lines = [line for part in parts for line in ("", *part)]
+    return ["AMBER in percent, mean length in tokens", *lines[1:]]
+
+
+def _descriptions(result: Result) -> list[str]:
+    scores = [value for value in result.values() if isinstance(value, Score)]
+    return [
+        f"generative; mode {result['mode']}, similarity {result['similarity']}; {result['responses_count']} of "
+        f"{result['images_annotated_count']} images described",
+        *_table([[_label(score), _cell(score)] for score in scores]),
+        f"{result['hallucinated_count']} of {result['nouns_count']} nouns are hallucinated; "
+        f"{result['responses_without_nouns_count']} responses have none, {result['responses_empty_count']} are blank",
+        *_reasons("", scores),
+    ]
+
+
+def _answers(result: Result) -> list[str]:
+    columns: dict[str, Mapping[str, Any]] = {"all": result}
+    columns |= {name: group for name, group in result["groups"].items() if group["questions_count"]}
+    on_images = "" if result["images_count"] is None else f" on {result['images_count']} images"
+    rows = [["", _label(result["accuracy"]), 'always "no"', _label(result["f1"]), 'always "no"']]
+    further = [["", _label(result["precision"]), _label(result["recall"]), "questions", "unparsed"]]
+    for name, column in columns.items():
+        cells = [(_cell(column[one]), _plain_number(column[f"always_no_{one}"])) for one in ("accuracy", "f1")]
+        rows.append([name, *(cell for pair in cells for cell in pair)])
+        counts = [str(column[f"{what}_count"]) for what in ("questions", "unparsed")]
+        further.append([name, _cell(column["precision"]), _cell(column["recall"]), *counts])
+    lines = [
+        f'discriminative, "no" is positive; policy {result["policy"]}; {result["questions_count"]} of '
+        f"{result['questions_annotated_count']} questions answered{on_images}",
+        *_table(rows),
+        "",
+        *_table(further),
+    ]
+    for name, column in columns.items():
+        scores = [value for value in column.values() if isinstance(value, Score)]
+        # That no image is known is noted once, above.
+        own = scores if on_images else [score for score in scores if score.estimate.value is None]
+        lines += _reasons(f"{name}, ", own)
+    return lines
+
+
+def _plain_number(value: float | None) -> str:
+    return "N/A" if value is None else f"{value:.1f}"
 
 
 def _label(score: Score) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 import hallu_tasks
 from hallu_tasks import answers, score
-from hallu_tasks.scoring import chair, mme, paired, pope
+from hallu_tasks.scoring import amber, chair, mme, paired, pope
 from registry import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
@@ -657,13 +657,255 @@ def test_a_folder_without_results_is_named(capsys: pytest.CaptureFixture[str], t
     assert "file is a file; --results takes the folder" in refused(capsys, "mme", "--results", tmp_path / "file")
 
 
+# AMBER
+
+
+SCENES = {1: (["dog", "person", "grass"], ["bench", "cat"]), 2: (["dog"], ["cat"])}
+"""What is true of each image, and what models tend to invent."""
+QUESTIONS = {
+    3: ("discriminative-hallucination", "no", 1),
+    4: ("discriminative-attribute-state", "yes", 1),
+    5: ("discriminative-attribute-state", "no", 1),
+    6: ("relation", "no", 2),
+}
+"""Type, answer, and the image that is asked about."""
+DESCRIPTIONS = {1: "A man walks a dog near a bench. Blue sky.", 2: "A dog."}
+"""Of the nouns person, dog, bench, sky and dog one is invented; sky is safe."""
+YES_NO = {3: "No.", 4: "Yes", 5: "Yes", 6: "It is red."}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """AMBER's data folder with two images and four questions."""
+    folder = tmp_path / "AMBER" / "data"
+    (folder / "query").mkdir(parents=True)
+    scenes = [
+        {"id": number, "type": "generative", "truth": true, "hallu": hallu} for number, (true, hallu) in SCENES.items()
+    ]
+    asked = [{"id": number, "type": kind, "truth": truth} for number, (kind, truth, _) in QUESTIONS.items()]
+    relation = {"dog": [], "person": ["man"], "grass": [], "bench": [], "cat": [], "sky": []}
+    images = {**{number: number for number in SCENES}, **{number: image for number, (*_, image) in QUESTIONS.items()}}
+    queries = [{"id": number, "image": f"AMBER_{image}.jpg", "query": "?"} for number, image in images.items()]
+    array(folder / "annotations.json", [*scenes, *asked])
+    array(folder / "query" / "query_all.json", queries)
+    (folder / "relation.json").write_text(json.dumps(relation))
+    (folder / "safe_words.txt").write_text("sky\n")
+    return folder
+
+
+def responded(responses: Mapping[Any, object]) -> list[Row]:
+    return [{"id": number, "response": text} for number, text in responses.items()]
+
+
+def test_amber_of_the_example(capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path) -> None:
+    file = array(tmp_path / "a.json", responded({**DESCRIPTIONS, **YES_NO}))
+    found = result(capsys, "amber", "--responses", file, "--data", data)
+    described, answered = found["generative"], found["discriminative"]
+    assert values(described, "chair", "cover", "hal", "cog") == pytest.approx([20.0, 75.0, 50.0, 100 / 3])
+    assert (described["mode"], described["similarity"], described["responses_count"]) == ("reference", "none", 2)
+    # Three labels are no; "No." is the one no that is said, and it is right.
+    assert values(answered, "accuracy", "precision", "recall", "f1") == pytest.approx([50.0, 100.0, 100 / 3, 50.0])
+    assert [answered[f"always_no_{name}"] for name in ("accuracy", "f1")] == pytest.approx([75.0, 600 / 7])
+    assert (answered["policy"], answered["unparsed_count"], answered["images_count"]) == ("words", 1, 2)
+    assert values(answered["groups"]["state"], "accuracy", "recall") == [50.0, 0.0]
+    assert answered["groups"]["action"]["accuracy"] is None
+    assert found["notes"] == []
+    assert set(found["files"]) == {"responses", "annotations", "vocabulary", "queries"}
+
+
+def test_amber_as_text_has_the_baseline_beside_each_score(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path
+) -> None:
+    file = array(tmp_path / "a.json", responded({**DESCRIPTIONS, **YES_NO}))
+    code, out, _ = run(capsys, "amber", "--responses", file, "--data", data, *QUICK)
+    assert code == 0
+    assert "generative; mode reference, similarity none; 2 of 2 images described\n" in out
+    assert 'discriminative, "no" is positive; policy words; 4 of 4 questions answered on 2 images\n' in out
+    cells = [re.split(" {2,}", line) for line in out.splitlines()]
+    (head,) = [line for line in cells if line[1:2] == ["accuracy ↑"]]
+    assert head == ["", "accuracy ↑", 'always "no"', "F1 ↑", 'always "no"']
+    row, _ = [line for line in cells if line[0] == "all"]
+    assert [row[2], row[4]] == ["75.0", "85.7"]
+    names = [line[0] for line in cells if line[0] in ("all", *amber.GROUPS)]
+    assert names == ["all", "existence", "attribute", "state", "relation"] * 2
+    assert "1 of 5 nouns are hallucinated; 0 responses have none, 0 are blank" in out
+    assert "state, precision: N/A, no answer is no" in out
+    assert max(len(line) for line in out.splitlines() if str(tmp_path) not in line) <= 100
+
+
+def test_intervals_of_amber_are_over_images(capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path) -> None:
+    responses = {**DESCRIPTIONS, **YES_NO}
+    file = lines(tmp_path / "a.jsonl", responded(responses))
+    found = result(capsys, "amber", "--responses", file, "--data", data, "--seed", "3")
+    annotated = amber.read_annotations(data / "annotations.json")
+    vocabulary = amber.read_vocabulary(data / "relation.json", data / "safe_words.txt")
+    described = {
+        number: amber.record_generative(text, annotated.scenes[number], vocabulary)
+        for number, text in DESCRIPTIONS.items()
+    }
+    answered = {
+        number: amber.record_discriminative(text, annotated.questions[number]) for number, text in YES_NO.items()
+    }
+    unit = {number: image for number, (*_, image) in QUESTIONS.items()}
+    for name, scores, records, units in (
+        ("cover", found["generative"], described, None),
+        ("f1", found["discriminative"], answered, unit),
+        ("attribute.accuracy", found["discriminative"]["groups"]["attribute"], answered, unit),
+    ):
+        drawn = paired.estimate(records, statistic=amber.STATISTICS[name], unit=units, resamples=300, seed=3)
+        assert scores[name.split(".")[-1]]["interval"] == pytest.approx(drawn.interval)
+    assert found["generative"]["hal"]["interval"] == pytest.approx(paired.wilson(1, 2))
+
+
+def test_hal_is_the_share_of_responses_that_say_anything(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path
+) -> None:
+    blank = responded({**DESCRIPTIONS, 2: " \n"})
+    hal = result(capsys, "amber", "--responses", array(tmp_path / "a", blank), "--data", data)["generative"]["hal"]
+    assert (hal["value"], hal["interval"]) == (100.0, pytest.approx(paired.wilson(1, 1)))
+    silent = responded({1: "", 2: ""})
+    described = result(capsys, "amber", "--responses", array(tmp_path / "a", silent), "--data", data)["generative"]
+    assert described["hal"]["reasons"]["value"] == "there are no responses that say anything"
+    assert described["responses_empty_count"] == 2
+
+
+def test_each_half_alone_needs_its_own_files(capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path) -> None:
+    answers_alone = lines(tmp_path / "answers", responded({str(number): text for number, text in YES_NO.items()}))
+    given = ("amber", "--annotations", data / "annotations.json", "--responses")
+    found = result(capsys, *given, answers_alone)
+    assert found["generative"] is None
+    assert found["discriminative"]["f1"]["value"] == 50.0
+    assert found["discriminative"]["f1"]["interval"] is None
+    assert found["notes"] == ["no intervals for the answers; --queries names the image of each question"]
+    out = run(capsys, *given, answers_alone, *QUICK)[1]
+    assert "all        50.0 [N/A]" in out and "are not known" not in out
+    queries = ("--queries", data / "query" / "query_all.json")
+    assert result(capsys, *given, answers_alone, *queries)["discriminative"]["f1"]["interval"] is not None
+    described = lines(tmp_path / "described", responded(DESCRIPTIONS))
+    assert "give --relation and --safe-words, or --data" in refused(capsys, *given, described)
+    words = ("--relation", data / "relation.json", "--safe-words", data / "safe_words.txt")
+    found = result(capsys, *given, described, *words)
+    assert found["discriminative"] is None
+    assert values(found["generative"], "chair") == [20.0]
+
+
+def test_a_part_of_the_benchmark_is_noted(capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path) -> None:
+    file = array(tmp_path / "a.json", responded({1: DESCRIPTIONS[1], 3: "No"}))
+    assert result(capsys, "amber", "--responses", file, "--data", data)["notes"] == [
+        "1 of 2 images are described; published numbers are over all of them",
+        "1 of 4 questions are answered; published numbers are over all of them",
+    ]
+    out = run(capsys, "amber", "--responses", file, "--data", data, *QUICK)[1]
+    assert "1 of 2 images described\n" in out and "1 of 4 questions answered on 1 images\n" in out
+
+
+def test_the_rules_of_amber_are_named_and_count(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = array(tmp_path / "a.json", responded({**DESCRIPTIONS, **YES_NO}))
+    given = ("amber", "--responses", file, "--data", data)
+    found = result(capsys, *given, "--policy", "official")["discriminative"]
+    # "No." and "It is red." are neither.
+    assert (found["policy"], found["unparsed_count"], *values(found, "accuracy")) == ("official", 2, 25.0)
+
+    def missing(mode: str, similarity: str) -> None:
+        raise RuntimeError(f"AMBER mode {mode} with {similarity} needs data; run: python -m nltk.downloader wordnet")
+
+    monkeypatch.setattr(amber, "check", missing)
+    err = refused(capsys, *given, "--mode", "nltk", "--similarity", "spacy")
+    assert err == "hallu: AMBER mode nltk with spacy needs data; run: python -m nltk.downloader wordnet\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"id": 1, "text": "A dog."}], "line 1 has no 'response'; its keys: id, text; give a JSON list or JSONL of"),
+        ([{"response": "A dog."}], "line 1 has no 'id'; its keys: response; give"),
+        ([{"id": "AMBER_1.jpg", "response": ""}], "line 1: id must be a whole number, got 'AMBER_1.jpg'; give"),
+        ([{"id": True, "response": ""}], "line 1: id must be a whole number, got True"),
+        ([{"id": 1, "response": None}], "line 1: the value of 'response' must be text, got None"),
+        (responded({1: "A", "1": "B"}), "line 2: id 1 occurs also in .*line 1; keep one response"),
+        (
+            responded({1: "A", 7: "B", 15221: "C"}),
+            r"2 of 3 responses are to ids that .*annotations.json does not hold: 7, 15221 \(first in .*line 2\); give",
+        ),
+        ([], "is empty; give a JSON list"),
+    ],
+)
+def test_a_bad_response_is_named_with_its_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path, rows: Sequence[Row], message: str
+) -> None:
+    err = refused(capsys, "amber", "--responses", lines(tmp_path / "a.jsonl", rows), "--data", data)
+    assert re.search(message, err)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "annotations.json",
+            '[{"id": 1, "type"',
+            "is not valid JSON: .*; --annotations takes AMBER's annotations.json",
+        ),
+        (
+            "annotations.json",
+            '[{"id": 1, "type": "count", "truth": "no"}]',
+            "unknown type 'count'; allowed: generative",
+        ),
+        ("relation.json", "[]", "holds a list, expected words .*; --relation and --safe-words take"),
+        ("relation.json", None, "relation.json does not exist; --relation and --safe-words take"),
+        ("relation.json", '{"dog": []}', "vocabulary does not list: .*'person'.*annotations.json and relation.json of"),
+        ("query/query_all.json", '[{"id": 3, "image": "a.jpg"}]', "does not hold the ids 4, 5, 6; --queries takes"),
+        ("query/query_all.json", None, "query_all.json does not exist; --queries takes"),
+        ("safe_words.txt", None, "safe_words.txt does not exist; --relation and --safe-words take"),
+    ],
+)
+def test_a_bad_data_file_of_amber_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path, name: str, content: str | None, message: str
+) -> None:
+    (data / name).unlink() if content is None else (data / name).write_text(content)
+    file = array(tmp_path / "a.json", responded({**DESCRIPTIONS, **YES_NO}))
+    assert re.search(message, refused(capsys, "amber", "--responses", file, "--data", data))
+
+
+def test_a_truncated_file_of_responses_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path) -> None:
+    file = array(tmp_path / "a.json", responded(DESCRIPTIONS))
+    file.write_text(file.read_text()[:-20])
+    assert "not valid JSON" in refused(capsys, "amber", "--responses", file, "--data", data)
+    assert "does not exist; give a JSON list" in refused(
+        capsys, "amber", "--responses", tmp_path / "none", "--data", data
+    )
+
+
+def test_where_the_data_of_amber_are(capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path) -> None:
+    file = array(tmp_path / "a.json", responded(YES_NO))
+    given = ("amber", "--responses", file)
+    assert "give --data FOLDER, or --annotations FILE" in refused(capsys, *given)
+    err = refused(capsys, *given, "--data", data.parent)
+    assert f"{data.parent} holds no annotations.json; --data takes" in err and f"; give --data {data}\n" in err
+    assert "none is no folder; --data takes" in refused(capsys, *given, "--data", tmp_path / "none")
+    assert "none does not exist; --annotations takes" in refused(capsys, *given, "--annotations", tmp_path / "none")
+    other = array(tmp_path / "other.json", [{"id": 3, "type": "relation", "truth": "yes"}])
+    found = result(
+        capsys,
+        "amber",
+        "--responses",
+        array(tmp_path / "b", responded({3: "Yes"})),
+        "--data",
+        data,
+        "--annotations",
+        other,
+    )
+    assert found["discriminative"]["groups"]["relation"]["accuracy"]["value"] == 100.0
+
+
 # The command
 
 
 def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for benchmark in ("chair", "pope", "mme"):
+    for benchmark in ("chair", "pope", "mme", "amber"):
         assert f"hallu score {benchmark} --" in out
         code, own, _ = run(capsys, benchmark, "--help")
         assert code == 0
