@@ -445,3 +445,12 @@ def test_no_file_of_a_benchmark_is_in_the_package():
 
 def test_a_folder_shows_its_path():
     assert repr(Folder(Path("a"))) == "Folder('a')"
+
+
+def test_the_results_say_which_files_or_which_commit_were_read(data, whole):
+    fresh = Documents(pope.coco_random.source, pope.coco_random._read, pope.coco_random.hub)
+    assert str(fresh) == "<documents of POPE on COCO images>"
+    fresh.prepare()
+    digest = hashlib.sha256((whole / "pope/output/coco/coco_pope_random.json").read_bytes()).hexdigest()
+    assert str(fresh) == f"<documents of POPE on COCO images, coco_pope_random.json sha256 {digest[:16]}>"
+    assert str(whole) not in str(fresh)

@@ -67,11 +67,17 @@ class Hub:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The documents as a data set; `origin` says where they come from."""
+    """The documents as a data set; `origin` is a folder, or a data set of the Hub with its commit."""
 
     dataset: Any
     origin: str
     facts: Mapping[str, str]
+
+    @property
+    def provenance(self) -> str:
+        """What tells these documents from others, without naming a path of this machine."""
+        digests = [f"{name} {value[:16]}" for name, value in self.facts.items() if name.endswith("sha256")]
+        return ", ".join(digests) or self.origin
 
 
 class Documents:
@@ -87,7 +93,9 @@ class Documents:
         self._prepared: dict[str, Prepared] = {}
 
     def __repr__(self) -> str:
-        return f"<documents of {self.source.title}>"
+        """What lmms-eval writes into its results: with the origin once the documents are read."""
+        read = [f", {one.provenance}" for one in self._prepared.values()]
+        return f"<documents of {self.source.title}{''.join(read[-1:])}>"
 
     def __deepcopy__(self, memo: object) -> Documents:
         # lmms-eval copies a task's configuration into its results.
