@@ -92,7 +92,7 @@ def run(title: str, right: Right, model: str = "llava_base", change: Callable[[R
         record = json.loads(json.dumps(change(made(number, right(number)))))
         samples[number] = Sample(f"question {number}", "target", "answer", {"first": record, "second": record})
     task = TaskRun("task", {"metadata": {"version": 1}}, samples)
-    return Run(model, Path(model), 1, model, {"method": model}, {}, {"task": task})
+    return Run(model, Path(model), 1, model, {"method": model}, {"config": {}}, {"task": task})
 
 
 def metrics(runs: Sequence[Run], **given: Any) -> dict[str, compare.Row]:
