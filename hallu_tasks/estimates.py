@@ -6,7 +6,7 @@ bootstrap that draws images with all their questions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 from hallu_tasks import benchmarks
 from hallu_tasks.benchmarks import Metric
 from hallu_tasks.pope_answers import Question
-from hallu_tasks.scoring import amber, chair, mme, paired, pope
+from hallu_tasks.scoring import amber, chair, mme, opope, paired, pope
+from hallu_tasks.scoring.ratios import Ratio
 from hallu_tasks.scoring.units import Array, Record
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "amber_descriptions",
     "chair_scores",
     "mme_scores",
+    "opope_scores",
     "pope_scores",
 ]
 
@@ -93,21 +95,40 @@ def pope_scores(
     result = pope.score_by_strategy(said, labels, policy)
     records = {key: pope.record(said[key], label, policy) for key, label in labels.items()}
     images = {key: question.image for key, question in questions.items()}
-    strategies = {}
-    for strategy in dict.fromkeys(question.key[0] for question in questions.values()):
-        own = {key: record for key, record in records.items() if key[0] == strategy}
-        scores = _scores("POPE", own, {key: images[key] for key in own}, bootstrap)
-        strategies[strategy] = {**result["strategies"][strategy], **scores}
-    pooled = _scores("POPE", records, images, bootstrap)
-    mean = Metric("f1_mean_of_strategies", "mean F1 of the strategies", _mean_f1(list(strategies)), "higher")
-    return {
-        **result,
-        "strategies": strategies,
-        "pooled": {**result["pooled"], **pooled},
-        "f1_mean_of_strategies": bootstrap.score(mean, _by_strategy(records), images),
-        "f1_pooled": pooled["f1"],
-        "images_count": len(set(images.values())),
+    metrics = [one for one in _BENCHMARKS["POPE"].metrics(records.values()) if one.name in pope.STATISTICS]
+    return {**result, **_by_strategy(result, metrics, "f1", records, images, bootstrap)}
+
+
+OPOPE = (
+    Metric("accuracy", "accuracy", opope.STATISTICS["accuracy"], "higher", outcome="correct"),
+    Metric("precision", "precision", opope.STATISTICS["precision"], "higher"),
+    Metric("recall", "recall", opope.STATISTICS["recall"], "higher"),
+    Metric("f_beta", f"F_{opope.BETA}", opope.STATISTICS["f_beta"], "higher"),
+    Metric("yes_ratio", "yes ratio", opope.STATISTICS["yes_ratio"], None),
+)
+
+
+def opope_scores(
+    captions: Mapping[Any, str],
+    asked: Iterable[Question],
+    mode: str = "reference",
+    bootstrap: Bootstrap = DEFAULT,
+) -> Result:
+    """Return `opope.score_by_strategy` with a `Score` for each score, and ``images_count``.
+
+    `captions` maps the images of all questions in `asked` to captions, and may hold more.
+    """
+    questions = {question.key: question for question in asked}
+    strategies: dict[str, list[dict[str, Any]]] = {}
+    for (strategy, _, text), question in questions.items():
+        row = {"image": question.image, "text": text, "label": question.label}
+        strategies.setdefault(strategy, []).append(row)
+    result = opope.score_by_strategy(captions, strategies, mode)
+    records = {
+        key: opope.record(captions[question.image], key[2], question.label, mode) for key, question in questions.items()
     }
+    images = {key: question.image for key, question in questions.items()}
+    return {**result, **_by_strategy(result, OPOPE, "f_beta", records, images, bootstrap)}
 
 
 def mme_scores(records: Iterable[Mapping[str, Any]], bootstrap: Bootstrap = DEFAULT) -> Result:
@@ -202,18 +223,49 @@ def _scores(
     return {one.name: bootstrap.score(one, records, unit) for one in metrics if not one.name.endswith("_count")}
 
 
-def _by_strategy(records: Mapping[Any, Record]) -> dict[Any, Record]:
-    """The columns of F1 under the name of each record's strategy, zero for the others."""
-    columns = ("true_positive", "predicted_yes", "labelled_yes")
-    blank = {f"{strategy}.{column}": 0 for strategy, *_ in records for column in columns}
+def _by_strategy(
+    result: Mapping[str, Any],
+    metrics: Sequence[Metric],
+    headline: str,
+    records: Mapping[Any, Record],
+    images: Mapping[Any, Hashable],
+    bootstrap: Bootstrap,
+) -> Result:
+    """The parts of a result by strategy with a `Score` for each score; keys of `records` begin with the strategy."""
+    strategies = {}
+    for strategy in dict.fromkeys(key[0] for key in records):
+        own = {key: record for key, record in records.items() if key[0] == strategy}
+        scores = {one.name: bootstrap.score(one, own, {key: images[key] for key in own}) for one in metrics}
+        strategies[strategy] = {**result["strategies"][strategy], **scores}
+    pooled = {one.name: bootstrap.score(one, records, images) for one in metrics}
+    name, label = f"{headline}_mean_of_strategies", pooled[headline].metric.label
+    ratio = pooled[headline].metric.statistic
+    assert isinstance(ratio, Ratio)
+    mean = Metric(name, f"mean {label} of the strategies", _mean(ratio, list(strategies)), "higher")
+    columns = dict.fromkeys((ratio.numerator, *ratio.denominator))
     return {
-        key: blank | {f"{key[0]}.{column}": record[column] for column in columns} for key, record in records.items()
+        "strategies": strategies,
+        "pooled": {**result["pooled"], **pooled},
+        name: bootstrap.score(mean, _apart(records, columns), images),
+        f"{headline}_pooled": pooled[headline],
+        "images_count": len(set(images.values())),
     }
 
 
-def _mean_f1(strategies: list[str]) -> Callable[[Mapping[str, Array]], Array]:
+def _apart(records: Mapping[Any, Record], columns: Iterable[str]) -> dict[Any, Record]:
+    """The columns under the name of each record's strategy, zero for the others."""
+    names = list(columns)
+    blank = {f"{strategy}.{column}": 0 for strategy, *_ in records for column in names}
+    return {key: blank | {f"{key[0]}.{column}": record[column] for column in names} for key, record in records.items()}
+
+
+def _mean(ratio: Ratio, strategies: list[str]) -> Callable[[Mapping[str, Array]], Array]:
     ratios = [
-        paired.Ratio(f"{name}.true_positive", (f"{name}.predicted_yes", f"{name}.labelled_yes"), scale=200)
+        replace(
+            ratio,
+            numerator=f"{name}.{ratio.numerator}",
+            denominator=tuple(f"{name}.{column}" for column in ratio.denominator),
+        )
         for name in strategies
     ]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
-from hallu_tasks import amber_files, answers, matching, pope_answers, score_report
+from hallu_tasks import amber_files, answers, matching, pope_answers, score_help, score_report
 from hallu_tasks.estimates import (
     Bootstrap,
     Result,
@@ -13,103 +14,27 @@ from hallu_tasks.estimates import (
     amber_descriptions,
     chair_scores,
     mme_scores,
+    opope_scores,
     pope_scores,
 )
-from hallu_tasks.scoring import amber, chair, yesno
+from hallu_tasks.scoring import amber, chair, opope, yesno
+from hallu_tasks.scoring.keyed import name_some, repeated
 
 __all__ = ["arguments", "run"]
-
-EXAMPLES = """\
-examples:
-  hallu score chair --captions captions.jsonl --truth instances_val2014.json captions_val2014.json
-  hallu score pope --answers answers.jsonl --questions coco_pope_random.json
-  hallu score mme --results results/
-  hallu score amber --responses responses.json --data AMBER/data
-
-Each benchmark has its own help: hallu score chair --help
-"""
-CHAIR = """\
-Which objects do the captions name, and how many of them are not in the image?
-
-A line of FILE is {"image_id": 310196, "caption": "A dog ..."}; a JSON list of such objects is read too, and
-"COCO_val2014_000000310196.jpg" stands for the number. The truth comes from COCO's annotation files; what was read from
-them is kept in $HALLU_CACHE (default ~/.cache/hallu), so the second time is quick.
-"""
-CHAIR_EXAMPLES = """\
-examples:
-  hallu score chair --captions captions.jsonl --truth instances_val2014.json captions_val2014.json
-  hallu score chair --captions llava.jsonl --image-key image --caption-key text --truth ...
-                                     other names for the two keys
-  hallu score chair --captions captions.jsonl --mode nltk --truth ...
-                                     as OPERA counts; reference is the original's rule
-  hallu score chair --captions captions.jsonl --truth ... --json
-                                     unrounded, for programs
-
-Name the mode beside the number, and compare lengths first: shorter captions hallucinate less.
-"""
-POPE = """\
-Are yes/no questions about objects answered right? "Yes" is the positive class.
-
-A line of an answer file is {"question_id": 1, "text": "Yes"}, best with the question under "prompt", or
-{"question": "Is there ...?", "answer": "Yes"}, best with "question_id". The lines may be in any order: answers are
-matched by id and text. Without an id, a file must ask no text twice or keep the order of the questions.
-"""
-POPE_EXAMPLES = """\
-examples:
-  hallu score pope --answers answers.jsonl --questions coco_pope_random.json
-  hallu score pope --answers random.jsonl popular.jsonl adversarial.jsonl \\
-      --questions coco_pope_random.json coco_pope_popular.json coco_pope_adversarial.json
-                                     each strategy, their mean F1, and all questions pooled
-  hallu score pope --answers answers.jsonl --questions coco_pope_random.json --policy words
-                                     the word yes or no anywhere; official reads "NO" as yes
-
-The questions must be those that the model was asked: random exists with 2,910 and with 3,000 questions.
-"""
-MME = """\
-Are both yes/no questions about an image answered right?
-
-FOLDER holds <subtask>.txt files; a line is image, question, Yes or No, prediction, with tabs between them.
-"""
-MME_EXAMPLES = """\
-examples:
-  hallu score mme --results results/
-  hallu score mme --results results/ --json
-
-A subtask gives at most 200 points. A total is shown when all its subtasks are there.
-"""
-AMBER = """\
-What do descriptions invent and leave out, and are yes/no questions answered right? "No" is the positive class.
-
-FILE is a JSON list of {"id": 1, "response": "A dog ..."}; JSONL is read too. Ids 1 to 1004 are images to describe, the
-others questions; the annotations tell them apart, and a file may hold either or both. The data are those of AMBER's
-repository: its folder data, or single files of it.
-"""
-AMBER_EXAMPLES = """\
-examples:
-  hallu score amber --responses responses.json --data AMBER/data
-  hallu score amber --responses responses.json --data AMBER/data --mode nltk --similarity spacy
-                                     as the official script; needs NLTK's data and spaCy's vectors
-  hallu score amber --responses answers.json --annotations annotations.json --queries query_all.json
-                                     answers alone; the queries name the image of each question
-  hallu score amber --responses answers.json --data AMBER/data --policy official
-                                     only "Yes" and "No" are answers; words reads "No, it is red." too
-
-Two questions in three have the answer no: always saying so is an F1 of 79.7, which stands beside every F1.
-"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``hallu score``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
+    parser.epilog = score_help.EXAMPLES
     kinds = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
 
     def kind(name: str, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
         form = argparse.RawDescriptionHelpFormatter
         return kinds.add_parser(name, help=summary, description=description, epilog=epilog, formatter_class=form)
 
-    sub = kind("chair", "captions against COCO's annotations", CHAIR, CHAIR_EXAMPLES)
-    sub.add_argument("--captions", metavar="FILE", required=True, help="the captions, JSON list or JSONL")
+    sub = kind("chair", "captions against COCO's annotations", score_help.CHAIR, score_help.CHAIR_EXAMPLES)
+    _captions(sub)
     sub.add_argument(
         "--truth",
         metavar=("INSTANCES", "CAPTIONS"),
@@ -118,17 +43,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="instances_val2014.json and captions_val2014.json",
     )
     sub.add_argument(
-        "--mode", choices=chair.MODES, default="reference", help="how plurals are read (default: reference)"
-    )
-    sub.add_argument("--image-key", metavar="KEY", default="image_id", help="key of the image id (default: image_id)")
-    sub.add_argument("--caption-key", metavar="KEY", default="caption", help="key of the caption (default: caption)")
-    sub.add_argument(
         "--allow-empty-truth",
         action="store_true",
         help="score captions of images without any object: every mention is hallucinated",
     )
     _common(sub)
-    sub = kind("pope", "yes/no answers against POPE's question files", POPE, POPE_EXAMPLES)
+    sub = kind("pope", "yes/no answers against POPE's question files", score_help.POPE, score_help.POPE_EXAMPLES)
     sub.add_argument("--answers", metavar="FILE", nargs="+", required=True, help="the answers, one file a strategy")
     sub.add_argument(
         "--questions", metavar="FILE", nargs="+", required=True, help="the question files, in the order of the answers"
@@ -137,10 +57,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", choices=yesno.POLICIES, default="official", help="how an answer is read (default: official)"
     )
     _common(sub)
-    sub = kind("mme", "MME's folder of results", MME, MME_EXAMPLES)
+    sub = kind("opope", "captions as answers to POPE's questions", score_help.OPOPE, score_help.OPOPE_EXAMPLES)
+    _captions(sub)
+    sub.add_argument("--questions", metavar="FILE", nargs="+", required=True, help="POPE's question files on COCO")
+    _common(sub)
+    sub = kind("mme", "MME's folder of results", score_help.MME, score_help.MME_EXAMPLES)
     sub.add_argument("--results", metavar="FOLDER", required=True, help="folder of <subtask>.txt files")
     _common(sub)
-    sub = kind("amber", "descriptions and yes/no answers against AMBER's annotations", AMBER, AMBER_EXAMPLES)
+    sub = kind(
+        "amber",
+        "descriptions and yes/no answers against AMBER's annotations",
+        score_help.AMBER,
+        score_help.AMBER_EXAMPLES,
+    )
     sub.add_argument("--responses", metavar="FILE", required=True, help="the responses, JSON list or JSONL")
     sub.add_argument("--data", metavar="FOLDER", help="AMBER's data folder, in place of the next four")
     sub.add_argument("--annotations", metavar="FILE", help="annotations.json")
@@ -163,6 +92,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _common(sub)
 
 
+def _captions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--captions", metavar="FILE", required=True, help="the captions, JSON list or JSONL")
+    parser.add_argument("--image-key", metavar="KEY", default="image_id", help="key of the image (default: image_id)")
+    parser.add_argument("--caption-key", metavar="KEY", default="caption", help="key of the caption (default: caption)")
+    parser.add_argument(
+        "--mode", choices=chair.MODES, default="reference", help="how plurals are read (default: reference)"
+    )
+
+
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
@@ -174,17 +112,23 @@ def run(given: argparse.Namespace) -> int:
     if given.seed < 0:
         raise ValueError(f"--seed {given.seed}: a whole number of at least 0, e.g. --seed 0")
     bootstrap = Bootstrap(given.resamples, given.seed)
-    result = {"chair": _chair, "pope": _pope, "mme": _mme, "amber": _amber}[given.benchmark](given, bootstrap)
+    scorers = {"chair": _chair, "pope": _pope, "opope": _opope, "mme": _mme, "amber": _amber}
+    result = scorers[given.benchmark](given, bootstrap)
     settings = {"confidence": 95.0, "resamples": given.resamples, "seed": given.seed}
     print(score_report.as_json({**result, **settings}) if given.json else score_report.as_text(result))
     return 0
 
 
-def _chair(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
+def _checked(check: Callable[..., None], *rules: str) -> None:
+    """Call a scorer's check of the data that a rule needs; `ValueError` with the command that installs them."""
     try:
-        chair.check(given.mode)
+        check(*rules)
     except RuntimeError as error:
         raise ValueError(str(error)) from None
+
+
+def _chair(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
+    _checked(chair.check, given.mode)
     captions = answers.captions(given.captions, given.image_key, given.caption_key)
     instances, sentences = given.truth
     truth = answers.truth(instances, sentences, given.mode)
@@ -210,6 +154,31 @@ def _pope(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
     return {"benchmark": "POPE", "files": files, "notes": notes, **pope_scores(said, asked, given.policy, bootstrap)}
 
 
+def _opope(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
+    _checked(chair.check, given.mode)
+    captions = answers.captions(given.captions, given.image_key, given.caption_key)
+    if twice := repeated(given.questions):
+        raise ValueError(f"files given twice: {name_some(twice)}; give each once")
+    asked = [
+        question
+        for strategy, source in zip(matching.strategies(given.questions), given.questions)
+        for question in pope_answers.questions(source, strategy).values()
+    ]
+    for question in asked:
+        try:
+            opope.asked(question.key[2])
+        except ValueError as error:
+            raise ValueError(f"{question.place}: {error}") from None
+    if silent := [question for question in asked if question.image not in captions]:
+        raise ValueError(
+            f"{len(silent)} of {len(asked)} questions are about images that {given.captions} does not describe (first "
+            f"{silent[0].place}: image {silent[0].image!r}); caption every image of the questions"
+        )
+    texts = {image: caption.text for image, caption in captions.items()}
+    files = {"captions": [given.captions], "questions": given.questions}
+    return {"benchmark": "OPOPE", "files": files, "notes": [], **opope_scores(texts, asked, given.mode, bootstrap)}
+
+
 def _mme(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
     records = answers.mme_results(given.results)
     files = {"results": [given.results]}
@@ -225,10 +194,7 @@ def _amber(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
     notes: list[str] = []
     halves: dict[str, Result | None] = {"generative": None, "discriminative": None}
     if described:
-        try:
-            amber.check(given.mode, given.similarity)
-        except RuntimeError as error:
-            raise ValueError(str(error)) from None
+        _checked(amber.check, given.mode, given.similarity)
         vocabulary = amber_files.read_vocabulary(data)
         files["vocabulary"] = [str(data.relation), str(data.safe_words)]
         halves["generative"] = {

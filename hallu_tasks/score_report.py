@@ -24,7 +24,8 @@ def as_json(result: Result) -> str:
 
 def as_text(result: Result) -> str:
     """Aligned columns under the benchmark, the rule, the files, and what was counted."""
-    body = {"CHAIR": _chair, "POPE": _pope, "MME": _mme, "AMBER": _amber}[result["benchmark"]](result)
+    forms = {"CHAIR": _chair, "POPE": _pope, "OPOPE": _opope, "MME": _mme, "AMBER": _amber}
+    body = forms[result["benchmark"]](result)
     files = result["files"]
     width = max(map(len, files))
     named = [f"{what.ljust(width)}  {', '.join(paths)}" for what, paths in files.items()]
@@ -45,24 +46,30 @@ def _chair(result: Result) -> list[str]:
 
 
 def _pope(result: Result) -> list[str]:
+    return _by_strategy(result, f"POPE in percent; policy {result['policy']}", "f1", ("questions", "unparsed"))
+
+
+def _opope(result: Result) -> list[str]:
+    return _by_strategy(result, f"OPOPE in percent; mode {result['mode']}", "f_beta", ("questions",))
+
+
+def _by_strategy(result: Result, title: str, headline: str, counts: Sequence[str]) -> list[str]:
     columns: dict[str, Mapping[str, Any]] = dict(result["strategies"])
     if len(columns) > 1:
         columns["all pooled"] = result["pooled"]
-    lines = [
-        f"POPE in percent; policy {result['policy']}; {result['pooled']['questions_count']} questions on "
-        f"{result['images_count']} images",
-    ]
+    lines = [f"{title}; {result['pooled']['questions_count']} questions on {result['images_count']} images"]
     names = list(columns)
     for start in range(0, len(names), MOST_COLUMNS):
         shown = names[start : start + MOST_COLUMNS]
         first = [value for value in columns[shown[0]].values() if isinstance(value, Score)]
         rows = [["", *shown]]
         rows += [[_label(score), *(_cell(columns[name][score.metric.name]) for name in shown)] for score in first]
-        rows += [[what, *(str(columns[name][f"{what}_count"]) for name in shown)] for what in ("questions", "unparsed")]
+        rows += [[what, *(str(columns[name][f"{what}_count"]) for name in shown)] for what in counts]
         lines += [*_table(rows), ""]
     if len(columns) > 1:
-        mean, pooled = result["f1_mean_of_strategies"], result["f1_pooled"]
-        lines += _table([[_label(mean), _cell(mean)], ["F1 of all questions pooled ↑", _cell(pooled)]])
+        mean, pooled = result[f"{headline}_mean_of_strategies"], result[f"{headline}_pooled"]
+        name = f"{pooled.metric.label} of all questions pooled ↑"
+        lines += _table([[_label(mean), _cell(mean)], [name, _cell(pooled)]])
     for name, column in columns.items():
         lines += _reasons(f"{name}, ", [value for value in column.values() if isinstance(value, Score)])
     return lines if lines[-1] else lines[:-1]

@@ -16,7 +16,7 @@ import pytest
 
 import hallu_tasks
 from hallu_tasks import answers, score
-from hallu_tasks.scoring import amber, chair, mme, paired, pope
+from hallu_tasks.scoring import amber, chair, mme, opope, paired, pope
 from registry import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
@@ -586,6 +586,93 @@ def test_files_that_do_not_pair_are_named(capsys: pytest.CaptureFixture[str], tm
     )
 
 
+# OPOPE
+
+
+def about(*asked: tuple[int, str, str]) -> list[Row]:
+    """Questions by image, object and answer."""
+    return [
+        {"question_id": number, "image": f"COCO_val2014_{image:012}.jpg", "text": f"Is there a {name} in the image?"}
+        | {"label": label}
+        for number, (image, name, label) in enumerate(asked, start=1)
+    ]
+
+
+SEEN = (42, "dog", "yes"), (42, "bench", "no"), (7, "bus", "yes"), (7, "cat", "no")
+DETAILED = {42: "Two dogs on a bench.", "COCO_val2014_000000000007.jpg": "Buses, located here."}
+"""Dog and bench, of which the bench is not there; a bus, and no cat in "located"."""
+
+
+def test_opope_of_the_example(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = lines(tmp_path / "captions.jsonl", captioned(DETAILED))
+    source = lines(tmp_path / "coco_pope_random.json", about(*SEEN))
+    found = result(capsys, "opope", "--captions", file, "--questions", source)
+    pooled = found["pooled"]
+    # Two right of three that are named; both that are there are named: F_0.2 = 1.04 * 2 / (3 + 0.04 * 2).
+    assert values(pooled, "accuracy", "precision", "recall", "f_beta") == pytest.approx(
+        [75.0, 200 / 3, 100.0, 208 / 3.08]
+    )
+    assert (found["mode"], found["beta"], found["images_count"], pooled["questions_count"]) == ("reference", 0.2, 2, 4)
+    out = run(capsys, "opope", "--captions", file, "--questions", source, *QUICK)[1]
+    assert out.startswith("OPOPE in percent; mode reference; 4 questions on 2 images\n")
+    assert "F_0.2 ↑      67.5 [" in out
+    assert "mean F_0.2" not in out
+
+
+def test_strategies_of_opope_stand_beside_their_mean_and_all_questions_pooled(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = lines(tmp_path / "captions.jsonl", captioned(DETAILED))
+    asked_for = {"random": SEEN, "popular": (*SEEN[:3], (7, "person", "no"), (42, "cup", "yes"))}
+    sources = [lines(tmp_path / f"coco_pope_{name}.json", about(*rows)) for name, rows in asked_for.items()]
+    given = ("opope", "--captions", file, "--questions", *sources)
+    found = result(capsys, *given, "--seed", "3")
+    captions = {42: "Two dogs on a bench.", 7: "Buses, located here."}
+    rows = {
+        name: [{"image": image, "text": thing, "label": label} for image, thing, label in listed]
+        for name, listed in asked_for.items()
+    }
+    expected = opope.score_by_strategy(captions, rows)
+    for name in asked_for:
+        assert found["strategies"][name]["f_beta"]["value"] == pytest.approx(expected["strategies"][name]["f_beta"])
+    for name in ("f_beta_mean_of_strategies", "f_beta_pooled"):
+        assert found[name]["value"] == pytest.approx(expected[name])
+    assert found["f_beta_mean_of_strategies"]["value"] != pytest.approx(found["f_beta_pooled"]["value"])
+    records = [
+        opope.record(captions[image], thing, label) for listed in asked_for.values() for image, thing, label in listed
+    ]
+    unit = [image for listed in asked_for.values() for image, *_ in listed]
+    drawn = paired.estimate(records, statistic=opope.STATISTICS["f_beta"], unit=unit, resamples=300, seed=3)
+    assert found["f_beta_pooled"]["interval"] == pytest.approx(drawn.interval)
+    out = run(capsys, *given, *QUICK)[1]
+    assert "mean F_0.2 of the strategies ↑" in out and "F_0.2 of all questions pooled ↑" in out
+
+
+@pytest.mark.parametrize(
+    ("captions", "questions", "message"),
+    [
+        (
+            {42: "A dog."},
+            SEEN,
+            r"2 of 4 questions are about images that .*captions.jsonl does not describe \(first .*line 3",
+        ),
+        ({42: "A dog."}, [(42, "puppy", "no")], "random.json, line 1: question 'Is there a puppy .* COCO category"),
+        ({42: "A dog."}, [SEEN[0], SEEN[0]], "questions that occur twice"),
+    ],
+)
+def test_questions_that_captions_cannot_answer_are_named(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    captions: Mapping[Any, object],
+    questions: Sequence[tuple[int, str, str]],
+    message: str,
+) -> None:
+    file = lines(tmp_path / "captions.jsonl", captioned(captions))
+    source = lines(tmp_path / "coco_pope_random.json", about(*questions))
+    assert re.search(message, refused(capsys, "opope", "--captions", file, "--questions", source))
+    assert "files given twice" in refused(capsys, "opope", "--captions", file, "--questions", source, source)
+
+
 # MME
 
 
@@ -905,7 +992,7 @@ def test_where_the_data_of_amber_are(capsys: pytest.CaptureFixture[str], tmp_pat
 def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for benchmark in ("chair", "pope", "mme", "amber"):
+    for benchmark in ("chair", "pope", "opope", "mme", "amber"):
         assert f"hallu score {benchmark} --" in out
         code, own, _ = run(capsys, benchmark, "--help")
         assert code == 0
