@@ -21,6 +21,7 @@ examples:
   lmms-eval tasks --include-path "$(hallu tasks-path)"
   hallu data check hallu_pope        whether a task's data are there, and where to get them
   hallu show results/llava_vhr       settings, versions, scores, the command that repeats the run
+  hallu sweep --model llava_vhr --model_args pretrained=demo --grid alpha=0.5,1,2 --tasks hallu_demo
   hallu score pope --answers answers.jsonl --questions coco_pope_random.json
   hallu diagnose --what tvhd --image demo:3 --output tvhd.png
   hallu doctor                       when something is not found or does not load
@@ -52,13 +53,18 @@ COMMANDS: Mapping[str, Command] = {
         "hallu_tasks.show:run",
         "hallu_tasks.show:arguments",
     ),
+    "sweep": Command(
+        "run a method at many settings, and compare them",
+        "hallu_tasks.sweep.command:run",
+        "hallu_tasks.sweep.command:arguments",
+    ),
     "score": Command(
         "score files of captions or answers that other code wrote",
         "hallu_tasks.score:run",
         "hallu_tasks.score:arguments",
     ),
     "data": Command(
-        "check the benchmarks' data: what is there, what is missing, where to get it",
+        "check the benchmarks' data, and say where to get them",
         "hallu_tasks.data.check:run",
         "hallu_tasks.data.check:arguments",
     ),

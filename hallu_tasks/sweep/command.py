@@ -1,0 +1,186 @@
+"""``hallu sweep``: its arguments, its progress, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from hallu_tasks import benchmarks, differences, results, whole_file
+from hallu_tasks.results import Run
+from hallu_tasks.sweep import grid, runs, table
+from hallu_tasks.sweep.runs import Job, Outcome
+from hallu_tasks.sweep.table import Line, Point
+
+__all__ = ["arguments", "run"]
+
+_OWN = ("--model", "--model_args", "--tasks", "--output_path", "--log_samples", "--config")
+_LOG_LINES = 15
+_ENDINGS = (".png", ".svg", ".pdf")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``hallu sweep``."""
+    parser.usage = (
+        "hallu sweep --model MODEL --grid NAME=VALUE,VALUE [--grid ...] --tasks TASKS [options] [-- ARGUMENT ...]"
+    )
+    parser.add_argument("--model", required=True, help="model id with a method, e.g. llava_vhr")
+    parser.add_argument("--model_args", default="", help="as lmms-eval takes it, without the parameters of --grid")
+    parser.add_argument(
+        "--grid",
+        required=True,
+        action="append",
+        metavar="NAME=VALUE,VALUE",
+        help="a parameter of the method and its values (repeatable: every combination is run)",
+    )
+    parser.add_argument("--tasks", required=True, help="as lmms-eval takes it")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/sweep"), metavar="FOLDER", help="a folder a setting is made there"
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw CHAIR_s against recall: .png, .svg or .pdf")
+    parser.add_argument("--baseline", metavar="RESULTS", help="a run of the plain model, shown beside the settings")
+    parser.add_argument("more", nargs="*", metavar="ARGUMENT", help="after --: further arguments of lmms-eval")
+
+
+def run(given: argparse.Namespace) -> int:
+    """``hallu sweep``. 1 where a run has no complete results, 130 where it was interrupted.
+
+    Raises `ValueError` before the first run for a grid the method does not take, folders of other runs, and
+    files that cannot be written.
+    """
+    _check(given)
+    jobs = runs.jobs(
+        grid.cells(given.model, given.model_args, given.grid),
+        given.model,
+        given.model_args,
+        given.tasks,
+        given.output,
+        given.more,
+    )
+    baseline = results.read(given.baseline) if given.baseline else None
+    with runs.locked(given.output) as lock:
+        waiting = [job for job in jobs if not runs.finished(job)]
+        progress = Progress(len(jobs), len(jobs) - len(waiting), given.jobs)
+        try:
+            with _terminated_as_interrupted():
+                runs.start_all(waiting, given.jobs, lock, progress.done)
+        except KeyboardInterrupt:
+            print("hallu: interrupted; the same command goes on from here", file=sys.stderr)
+            return 130
+    complete = [job for job in jobs if job not in progress.failed]
+    if complete:
+        _show(given, complete, baseline)
+    return 1 if progress.failed else 0
+
+
+class Progress:
+    """A line as each run ends, with the time that the others will take; the end of the log where one failed."""
+
+    def __init__(self, total: int, before: int, at_once: int) -> None:
+        self.failed: list[Job] = []
+        self._total, self._ended, self._at_once = total, before, at_once
+        self._seconds: list[float] = []
+        found = f", {before} of them are there already" if before else ""
+        self._print(f"{total} runs{found}" + (f", {at_once} at a time" if at_once > 1 else ""))
+
+    def done(self, outcome: Outcome) -> None:
+        """Tell the end of a run."""
+        self._ended += 1
+        self._seconds.append(outcome.seconds)
+        job, took = outcome.job, f"in {_duration(outcome.seconds)}"
+        if outcome.problem is None:
+            self._print(f"[{self._ended}/{self._total}] {job.cell.text}: done {took}{self._left()}")
+            return
+        self.failed.append(job)
+        self._print(f"[{self._ended}/{self._total}] {job.cell.text}: failed {took}: {outcome.problem}{self._left()}")
+        log = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        for text in log[-_LOG_LINES:]:
+            self._print(f"    {text}")
+        self._print(f"    (the whole log: {job.log})")
+
+    def _left(self) -> str:
+        left = self._total - self._ended
+        if not left:
+            return ""
+        seconds = sum(self._seconds) / len(self._seconds) * -(-left // self._at_once)
+        return f"; {left} left, about {_duration(seconds)}"
+
+    def _print(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _check(given: argparse.Namespace) -> None:
+    if given.jobs < 1:
+        raise ValueError(f"--jobs {given.jobs}: a whole number of at least 1")
+    if own := [text for text in given.more if text.partition("=")[0] in _OWN]:
+        raise ValueError(f"{own[0]} after --: hallu sweep sets it itself; allowed: any argument but {', '.join(_OWN)}")
+    if given.plot is None:
+        return
+    if given.plot.suffix not in _ENDINGS:
+        raise ValueError(f"--plot {given.plot}: allowed endings are {', '.join(_ENDINGS)}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ValueError("--plot needs matplotlib: pip install 'lmms-eval-hallu[plot]', or leave it out")
+
+
+def _show(given: argparse.Namespace, complete: Sequence[Job], baseline: Run | None) -> None:
+    lines = []
+    for job in complete:
+        found = results.read(str(job.folder))
+        lines.append(table.line(job.cell.text, job.cell.values, found))
+        if baseline is not None and job is complete[0]:
+            _warn(baseline, found)
+    plain = [] if baseline is None else [table.line(baseline.model, {}, baseline)]
+    print(table.text([*plain, *lines]))
+    if given.plot is not None:
+        _plot(given, lines, plain)
+
+
+def _warn(baseline: Run, found: Run) -> None:
+    """Say where the baseline is no fair one. All settings were run alike, so the first stands for them."""
+    shared = {name: benchmarks.of(task.samples) for name, task in found.tasks.items() if name in baseline.tasks}
+    known = {name: benchmark for name, benchmark in shared.items() if benchmark is not None}
+    for difference in differences.find([baseline, found], known):
+        text = difference.text(["the baseline", "the sweep"])
+        print(f"hallu: warning: not the method alone differs: {text}", file=sys.stderr)
+
+
+def _plot(given: argparse.Namespace, lines: Sequence[Line], plain: Sequence[Line]) -> None:
+    tasks = table.points(lines)
+    if not tasks:
+        raise ValueError(
+            f"--plot {given.plot}: no task has both chair_s and recall; sweep a CHAIR task, or leave it out"
+        )
+    from hallu_tasks.sweep import curve
+
+    stars: dict[str, Point] = {task: points[0] for task, points in table.points(plain).items()}
+    figure = curve.draw(f"{given.model}: hallucination against recall", tasks, stars)
+    whole_file.write(given.plot, curve.encoded(figure, given.plot.suffix[1:]))
+    print(f"wrote {given.plot}", file=sys.stderr)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let a request to end do what Ctrl-C does: the runs end with the sweep."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,462 @@
+"""``hallu sweep``: the grid, the runs it starts and does not start again, what it prints and draws."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hallu_tasks
+from hallu_tasks.sweep import grid
+from registry import cli
+
+ROOT = Path(hallu_tasks.__file__).parents[1]
+
+RUNNER = '''
+"""Stands for lmms-eval: writes what it would write, and does what FAKE says of the run's model_args."""
+import json, os, re, sys, time
+from pathlib import Path
+
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+with open(os.environ["CALLS"], "a") as calls:
+    calls.write(json.dumps(sys.argv[1:]) + "\\n")
+alpha = float(re.search(r"alpha=([0-9.]+)", given["--model_args"])[1])
+behaviour = json.loads(os.environ.get("FAKE", "{}")).get(str(alpha), "")
+if behaviour == "sleep":
+    Path(os.environ["CALLS"] + ".pid").write_text(str(os.getpid()))
+    time.sleep(60)
+if behaviour == "error":
+    print("ValueError: vhr is unwell")
+    sys.exit(0)  # as lmms-eval after errors
+if behaviour == "crash":
+    os.abort()
+folder = Path(given["--output_path"]) / "demo"
+folder.mkdir(parents=True, exist_ok=True)
+lines = []
+for image in range(4):
+    wrong = int(image < alpha)
+    record = {
+        "image_id": image, "captions": 1, "captions_hallucinated": wrong, "captions_without_objects": 0, "length": 5,
+        "mentions": 2, "hallucinated": wrong, "distinct": 2 - wrong, "correct": 2 - wrong, "truth": 2, "mode": "words",
+    }
+    lines.append({"doc_id": image, "target": "", "filtered_resps": "A cat.", "input": "Describe.", "chair_s": record})
+name = "hallu_demo_chair"
+wrong = sum(line["chair_s"]["hallucinated"] for line in lines)
+scores = {"chair_s,none": 25.0 * wrong, "recall,none": 12.5 * (8 - wrong), "f1,none": 50.0}
+stamp = "20261121_034427" if not list(folder.glob("*.json")) else "20261121_040000"
+(folder / f"{stamp}_results.json").write_text(json.dumps({
+    "results": {name: scores}, "configs": {name: {"task": name}}, "n-samples": {name: {"original": 4, "effective": 4}},
+    "config": {"model": given["--model"]}, "throughput": {"avg_speed": 100.0},
+}))
+if behaviour == "half":
+    lines = lines[:2]
+(folder / f"{stamp}_samples_{name}.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
+'''
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Puts the stand-in before lmms-eval; gives the model_args of the runs that were started since."""
+    fake = tmp_path / "fake" / "lmms_eval"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text("")
+    (fake / "__main__.py").write_text(RUNNER)
+    record = tmp_path / "calls"
+    monkeypatch.setenv("PYTHONPATH", f"{fake.parent}{os.pathsep}{ROOT}")
+    monkeypatch.setenv("CALLS", str(record))
+    monkeypatch.chdir(tmp_path)
+
+    def taken() -> list[str]:
+        made = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+        record.unlink(missing_ok=True)
+        return [call[call.index("--model_args") + 1] for call in made]
+
+    return taken
+
+
+BASIC = ("--model", "llava_vhr", "--model_args", "pretrained=demo", "--grid", "alpha=1,2,3", "--tasks", "hallu_demo")
+
+
+def sweep(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    code = cli.main(["sweep", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    code, out, err = sweep(capsys, *arguments)
+    assert (code, out) == (2, "")
+    return err
+
+
+# The grid
+
+
+@pytest.mark.parametrize(
+    ("given", "texts"),
+    [
+        (["alpha=0.5,1,2.0"], ["alpha=0.5", "alpha=1", "alpha=2"]),
+        (
+            ["alpha=1,2", "layers=1,1+4-7"],
+            ["alpha=1,layers=1", "alpha=1,layers=1+4-7", "alpha=2,layers=1", "alpha=2,layers=1+4-7"],
+        ),
+        (["variant=paper,official"], ["variant=paper", "variant=official"]),
+        (["layers=all,none"], ["layers=all", "layers=none"]),
+    ],
+)
+def test_the_grid_is_every_combination_in_one_spelling(given: list[str], texts: list[str]) -> None:
+    assert [cell.text for cell in grid.cells("llava_vhr", "pretrained=demo", given)] == texts
+
+
+def test_words_beside_numbers_are_values_too() -> None:
+    assert [cell.text for cell in grid.cells("llava_eah", "", ["beta=auto,0.002"])] == ["beta=auto", "beta=0.002"]
+
+
+def test_a_composition_names_the_method_where_it_must() -> None:
+    found = grid.cells("hallu", "pretrained=demo,method=vhr+eah", ["vhr.layers=1", "alpha=1,2"])
+    assert [cell.text for cell in found] == ["vhr.layers=1,alpha=1", "vhr.layers=1,alpha=2"]
+
+
+def test_folders_are_readable_and_never_shared() -> None:
+    found = grid.cells("llava_vhr", "", ["alpha=2", "layers=1+4-7,last:14/32,last:14/31"])
+    folders = [cell.folder for cell in found]
+    assert folders[0] == "alpha=2,layers=1+4-7"
+    assert folders[1].startswith("alpha=2,layers=last_14_32~")
+    assert len(set(folders)) == 3
+    assert [cell.folder for cell in grid.cells("llava_vhr", "", ["alpha=2", "layers=last:14/32"])] == [folders[1]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            ("--grid", "alhpa=1"),
+            "vhr: unknown argument alhpa=1 (did you mean alpha?); allowed: vhr takes alpha, layers",
+        ),
+        (("--grid", "alpha=1,abc"), "vhr: alpha=abc is not a number; allowed: a number >= 0 (default 2)"),
+        (("--grid", "alpha=-1"), "vhr: alpha=-1 is out of range"),
+        (("--grid", "layers=7-1"), "vhr: layers=7-1 runs backwards"),
+        (("--grid", "variant=other"), "vhr: variant=other is not one of the choices; allowed: paper or official"),
+        (("--grid", "top_k=1.5"), "vhr: top_k=1.5 is not a whole number"),
+        (("--grid", "alpha=1,1.0"), "--grid alpha: alpha=1 is there twice"),
+        (("--grid", "alpha=1", "--grid", "alpha=2"), "alpha is there twice; give all its values in one --grid"),
+        (("--grid", "alpha"), "--grid alpha: expected name=value,value"),
+        (("--grid", "alpha="), "--grid alpha=: expected name=value,value"),
+        (("--grid", "alpha=1", "--model_args", "alpha=2"), "--grid alpha: it is in --model_args too"),
+        (("--grid", "alpha=1", "--model", "llava_base"), "--model llava_base runs without a method"),
+        (("--grid", "alpha=1", "--model", "llava_vh"), "unknown model 'llava_vh' (did you mean llava_vhr"),
+        (("--grid", "alpha=1", "--jobs", "0"), "--jobs 0: a whole number of at least 1"),
+        (("--grid", "alpha=1", "--plot", "x.jpg"), "--plot x.jpg: allowed endings are .png, .svg, .pdf"),
+        (("--grid", "alpha=1", "--", "--model_args", "a=1"), "--model_args after --: hallu sweep sets it itself"),
+        (("--grid", "alpha=1", "--baseline", "nowhere"), "nowhere does not exist"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_wrong_call_is_named_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]], changes: tuple[str, ...], message: str
+) -> None:
+    err = refused(capsys, "--model", "llava_vhr", "--model_args", "pretrained=demo", "--tasks", "hallu_demo", *changes)
+    assert message in err
+    assert calls() == []
+    assert not Path("results").exists()
+
+
+def test_without_matplotlib_the_plot_is_refused_and_the_numbers_are_not(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'lmms-eval-hallu[plot]'" in refused(capsys, *BASIC, "--plot", "a.png")
+    assert calls() == []
+    assert sweep(capsys, *BASIC)[0] == 0
+
+
+# The runs
+
+
+def test_each_setting_is_an_ordinary_run_in_its_own_folder(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]
+) -> None:
+    code, _, err = sweep(capsys, *BASIC, "--output", "s", "--", "--limit", "4")
+    assert code == 0
+    assert calls() == [f"pretrained=demo,alpha={alpha}" for alpha in (1, 2, 3)]
+    for alpha in (1, 2, 3):
+        folder = Path("s") / f"alpha={alpha}"
+        recorded = json.loads((folder / "cell.json").read_text())["arguments"]
+        assert recorded == [
+            "--model", "llava_vhr", "--model_args", f"pretrained=demo,alpha={alpha}", "--tasks", "hallu_demo",
+            "--limit", "4",
+        ]  # fmt: skip
+        assert len(list(folder.glob("demo/*_results.json"))) == 1
+    lines = err.splitlines()
+    assert lines[0] == "3 runs"
+    assert [line[:5] for line in lines[1:]] == ["[1/3]", "[2/3]", "[3/3]"]
+    assert "2 left, about" in lines[1] and "left" not in lines[3]
+
+
+def test_finished_runs_are_not_started_again(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]
+) -> None:
+    first = sweep(capsys, *BASIC)
+    calls()
+    second = sweep(capsys, *BASIC)
+    assert calls() == []
+    assert second[1] == first[1]
+    assert second[2] == "3 runs, 3 of them are there already\n"
+
+
+def test_a_larger_grid_runs_what_is_new(capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]) -> None:
+    sweep(capsys, *BASIC)
+    calls()
+    code, out, _ = sweep(capsys, *BASIC[:4], "--grid", "alpha=2,4", *BASIC[6:])
+    assert (code, calls()) == (0, ["pretrained=demo,alpha=4"])
+    assert "alpha=2" in out and "alpha=3" not in out
+
+
+def cut(folder: Path) -> None:
+    (file,) = folder.glob("demo/*.jsonl")
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:2]))
+
+
+def unsampled(folder: Path) -> None:
+    (file,) = folder.glob("demo/*.jsonl")
+    file.unlink()
+
+
+def unfinished(folder: Path) -> None:
+    for file in folder.glob("demo/*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("damage", [cut, unsampled, unfinished])
+def test_half_written_runs_are_run_again(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]], damage: Callable[[Path], None]
+) -> None:
+    whole = sweep(capsys, *BASIC)[1]
+    calls()
+    damage(Path("results/sweep/alpha=2"))
+    code, out, err = sweep(capsys, *BASIC)
+    assert (code, out, calls()) == (0, whole, ["pretrained=demo,alpha=2"])
+    assert err.startswith("3 runs, 2 of them are there already\n[3/3] alpha=2: done in ")
+
+
+def test_changed_settings_in_the_same_folder_are_refused_with_the_fix(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]
+) -> None:
+    sweep(capsys, *BASIC, "--", "--limit", "8")
+    calls()
+    err = refused(capsys, *BASIC, "--", "--limit", "4")
+    assert "alpha=1 holds a run with other arguments: --limit 8 where this sweep has --limit 4; give another" in err
+    err = refused(capsys, *BASIC, "--", "--limit", "8", "--batch_size", "2")
+    assert "nothing where this sweep has --batch_size;" in err
+    assert calls() == []
+
+
+def test_a_folder_with_other_files_is_left_alone(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]
+) -> None:
+    Path("s/alpha=2").mkdir(parents=True)
+    Path("s/alpha=2/mine.txt").write_text("")
+    assert "alpha=2 holds files that are not a sweep's" in refused(capsys, *BASIC, "--output", "s")
+    assert calls() == []
+
+
+def test_secrets_are_not_kept(capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]) -> None:
+    more = ("--", "--hf_hub_log_args", "token=abcdef")
+    assert sweep(capsys, *BASIC, *more)[0] == 0
+    assert not any(
+        "abcdef" in path.read_text() for path in Path("results").rglob("*") if path.is_file() and path.suffix != ".txt"
+    )
+    calls()
+    assert sweep(capsys, *BASIC, *more)[0] == 0 and calls() == []
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "how"),
+    [("error", "exit status 0"), ("crash", "ended by signal 6"), ("half", "exit status 0")],
+)
+def test_a_run_that_fails_is_told_with_the_end_of_its_log_and_the_others_go_on(
+    capsys: pytest.CaptureFixture[str],
+    calls: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: str,
+    how: str,
+) -> None:
+    monkeypatch.setenv("FAKE", json.dumps({"2.0": behaviour}))
+    code, out, err = sweep(capsys, *BASIC)
+    assert code == 1
+    assert len(calls()) == 3
+    assert "[2/3] alpha=2: failed in" in err and f"no complete results ({how})" in err
+    assert ("    ValueError: vhr is unwell\n" in err) is (behaviour == "error")
+    assert "alpha=1" in out and "alpha=3" in out and "alpha=2" not in out
+    monkeypatch.delenv("FAKE")
+    assert sweep(capsys, *BASIC)[0] == 0
+    assert calls() == ["pretrained=demo,alpha=2"]
+
+
+def test_runs_go_side_by_side(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = sweep(capsys, *BASIC, "--jobs", "3")
+    assert code == 0 and err.startswith("3 runs, 3 at a time\n")
+    assert sorted(calls()) == [f"pretrained=demo,alpha={alpha}" for alpha in (1, 2, 3)]
+    # In the order of the grid, whatever ended first.
+    assert [line.split()[0] for line in out.splitlines()[2:]] == ["alpha=1", "alpha=2", "alpha=3"]
+
+
+@pytest.fixture
+def sleeping(calls: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A sweep of its own process whose second run does not end; gives it and the run's process id."""
+    monkeypatch.setenv("FAKE", json.dumps({"2.0": "sleep"}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "registry.cli", "sweep", *BASIC], stderr=subprocess.PIPE, text=True
+    )
+    record = tmp_path / "calls.pid"
+    deadline = time.monotonic() + 60
+    while not (record.exists() and record.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child = int(record.read_text())
+    yield process, child
+    for one in (process.pid, child):
+        if alive(one):
+            os.kill(one, signal.SIGKILL)
+    process.wait()
+
+
+def alive(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_ends_its_runs_and_goes_on_later(
+    capsys: pytest.CaptureFixture[str],
+    calls: Callable[[], list[str]],
+    sleeping: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    process, child = sleeping
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.endswith("hallu: interrupted; the same command goes on from here\n")
+    assert not alive(child)
+    calls()
+    monkeypatch.delenv("FAKE")
+    assert sweep(capsys, *BASIC)[0] == 0
+    assert calls() == ["pretrained=demo,alpha=2", "pretrained=demo,alpha=3"]
+
+
+def test_a_killed_sweeps_last_run_holds_the_folder_until_it_ends(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]], sleeping: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, child = sleeping
+    process.kill()
+    process.wait()
+    assert alive(child)
+    calls()
+    monkeypatch.delenv("FAKE")
+    assert "another sweep, or a run that it left behind, works there" in refused(capsys, *BASIC)
+    os.kill(child, signal.SIGKILL)
+    while alive(child):
+        time.sleep(0.05)
+    assert sweep(capsys, *BASIC)[0] == 0
+    assert calls() == ["pretrained=demo,alpha=2", "pretrained=demo,alpha=3"]
+
+
+# What is shown
+
+
+def test_the_table_has_a_line_a_setting(capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]) -> None:
+    # As many of the four captions as alpha says name a dog in the place of the clock.
+    assert sweep(capsys, *BASIC)[1].splitlines() == [
+        "hallu_demo_chair",
+        "         chair_s  recall  tokens/s",
+        "alpha=1     25.0    87.5     100.0",
+        "alpha=2     50.0    75.0     100.0",
+        "alpha=3     75.0    62.5     100.0",
+    ]
+
+
+def test_a_baseline_stands_first_and_what_makes_it_unfair_is_told(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]
+) -> None:
+    sweep(capsys, *BASIC)
+    (file,) = Path("results/sweep/alpha=1/demo").glob("*_results.json")
+    data = json.loads(file.read_text())
+    data["config"] |= {"model": "llava_base", "batch_size": 1}
+    Path("base/demo").mkdir(parents=True)
+    (Path("base/demo") / file.name).write_text(json.dumps(data))
+    (samples,) = file.parent.glob("*.jsonl")
+    (Path("base/demo") / samples.name).write_bytes(samples.read_bytes())
+    code, out, err = sweep(capsys, *BASIC, "--baseline", "base")
+    assert code == 0
+    assert out.splitlines()[2].startswith("llava_base") and out.splitlines()[3].startswith("alpha=1")
+    assert "warning: not the method alone differs: batch_size: the baseline=1, the sweep=not recorded" in err
+
+
+def test_the_curve_is_drawn_with_its_points_labelled(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]
+) -> None:
+    sweep(capsys, *BASIC)
+    for name in ("curve.svg", "curve.png", "curve.pdf"):
+        code, _, err = sweep(capsys, *BASIC, "--plot", name, "--baseline", "results/sweep/alpha=3")
+        assert code == 0 and f"wrote {name}" in err
+    once = Path("curve.png").read_bytes()
+    sweep(capsys, *BASIC, "--plot", "curve.png", "--baseline", "results/sweep/alpha=3")
+    assert Path("curve.png").read_bytes() == once
+    assert [path.name for path in Path().glob(".curve*")] == []
+
+
+def test_two_parameters_give_a_line_of_points_each() -> None:
+    from hallu_tasks.sweep import curve
+    from hallu_tasks.sweep.table import Line, Point
+
+    found = grid.cells("llava_vhr", "", ["layers=1,2", "alpha=1,2,3"])
+    points = [Point(Line(cell.text, cell.values, {}, None), 80 + n, 40 + n) for n, cell in enumerate(found)]
+    base = Point(Line("llava_base", {}, {}, None), 85, 45)
+    (axes,) = curve.draw("title", {"hallu_demo_chair": points}, {"hallu_demo_chair": base}).axes
+    assert [line.get_label() for line in axes.lines] == ["layers=1", "layers=2", "llava_base"]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[80, 81, 82], [83, 84, 85], [85]]
+    assert [text.get_text() for text in axes.texts] == ["alpha=1", "alpha=2", "alpha=3", "1", "2", "3"]
+
+
+def test_a_curve_without_chair_is_refused_after_the_numbers(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]
+) -> None:
+    sweep(capsys, *BASIC)
+    for file in Path("results").rglob("*_results.json"):
+        file.write_text(file.read_text().replace("recall,none", "cover,none"))
+    code, out, err = sweep(capsys, *BASIC, "--plot", "a.png")
+    assert code == 2
+    assert "chair_s" in out
+    assert "no task has both chair_s and recall" in err and not Path("a.png").exists()
+
+
+def test_the_real_runner_gives_a_curve_of_the_demo_model(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    command = (
+        "--model", "llava_vhr", "--model_args", "pretrained=demo", "--grid", "alpha=0.5,2", "--tasks",
+        "hallu_demo_chair", "--plot", "curve.png", "--", "--limit", "4", "--batch_size", "4",
+    )  # fmt: skip
+    code, out, err = sweep(capsys, *command)
+    assert code == 0, err
+    assert [line.split()[0] for line in out.splitlines()[2:]] == ["alpha=0.5", "alpha=2"]
+    assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
+    again = sweep(capsys, *command)
+    assert again[1] == out and "2 of them are there already" in again[2]
