@@ -102,19 +102,22 @@ def inspect(model: Any, processor: Any = None) -> Host:
     text = model.config.get_text_config()
     if text.is_encoder_decoder:
         raise UnsupportedModel(
-            f"{kind} with a {text.model_type} language model encodes the image and the question apart from the answer; "
-            "methods need a decoder that reads all three: take a checkpoint with a decoder-only language model"
+            f"{kind} with a {text.model_type} language model encodes image and question apart from the answer; methods "
+            "need a decoder that reads all three: take a checkpoint with a decoder-only language model"
         )
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
+    if decoder is not None and decoder is not model and callable(getattr(decoder, "generate", None)):
+        # BLIP-2 names its whole language model.
+        decoder = decoder.get_decoder()
     if decoder is None or decoder is model:
         raise UnsupportedModel(f"{kind} has no text decoder that get_decoder() can find")
     if getattr(text, "cross_attention_layers", None):
         raise UnsupportedModel(
             f"{kind} reads images by cross-attention, so a prompt has no image columns that methods could act on"
         )
-    if linear := {"linear_attention", "mamba", "conv"} & set(getattr(text, "layer_types", None) or ()):
+    if linear := set(NO_ATTENTION) & set(getattr(text, "layer_types", None) or ()):
         raise UnsupportedModel(
-            f"{kind} has layers of {', '.join(sorted(linear))}: they have no attention heads over the image"
+            f"{kind}: most layers are {NO_ATTENTION[linear.pop()]}, which has no attention heads over the image"
         )
     tokens = _image_tokens(model.config, processor)
     if not tokens:
@@ -150,6 +153,9 @@ def inspect(model: Any, processor: Any = None) -> Host:
         known.id if known else None,
     )
 
+
+NO_ATTENTION = {"linear_attention": "linear attention", "conv": "convolution", "mamba": "a state space"}
+"""Types of layers without attention, in words."""
 
 NOT_INPUTS = frozenset(
     {"past_key_values", "use_cache", "labels", "logits_to_keep", "mm_encoder_outputs", "inputs_embeds", "kwargs"}

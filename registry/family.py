@@ -7,10 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from registry import data_file
 
 IMAGES = ("any", "by prompt", "one")
+"""How many images a prompt may have, and how the processor takes them."""
+
+Status = Literal["works", "limited", "refused"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Whether a method works on a family; ``reason`` is the limit, or why it is refused."""
+
+    status: Status
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -21,7 +33,7 @@ class Family:
     ``model_types`` are the ``model_type`` values of transformers configurations that belong here. ``prompt`` is the
     chat template for checkpoints without one. ``images`` tells how the processor takes them: ``any`` number a prompt,
     as one list; ``by prompt``, a list for each prompt; ``one`` for every prompt. ``limits`` are the known limits of the
-    models themselves.
+    models themselves. ``cells`` holds the methods that are limited or refused here.
     """
 
     id: str
@@ -32,6 +44,17 @@ class Family:
     prompt: str | None
     images: str
     limits: tuple[str, ...]
+    cells: Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Models on which no method can act, and why."""
+
+    id: str
+    title: str
+    model_types: tuple[str, ...]
+    reason: str
 
 
 @functools.cache
@@ -57,6 +80,7 @@ def read(path: Path) -> dict[str, Family]:
             prompt=section.optional_text("prompt"),
             images=section.choice("images", IMAGES, "any"),
             limits=section.texts("limits", required=False),
+            cells={one.name: _cell(one) for one in section.sections("cells", required=False)},
         )
         section.finish()
         for model_type in family.model_types:
@@ -65,6 +89,25 @@ def read(path: Path) -> dict[str, Family]:
             owner[model_type] = name
         found[name] = family
     return found
+
+
+def _cell(section: data_file.Section) -> Cell:
+    status: Status = "refused" if "refused" in section.all() else "limited"
+    cell = Cell(status, section.text(status))
+    section.finish()
+    return cell
+
+
+@functools.cache
+def refused() -> Mapping[str, Refused]:
+    """Models that no method can act on, by id. Raises ``CardError`` for a malformed file."""
+    top = data_file.open_file(Path(__file__).with_name("refused.yaml"))
+    found = {}
+    for name in top.all():
+        section = top.section(name)
+        found[name] = Refused(name, section.text("title"), section.texts("model_types"), section.text("reason"))
+        section.finish()
+    return MappingProxyType(found)
 
 
 def by_model_type(model_type: str) -> Family | None:

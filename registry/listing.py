@@ -23,12 +23,15 @@ def methods_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``hallu methods``."""
     parser.add_argument("name", nargs="?", help="one method, with its parameters")
     parser.add_argument("--verbose", action="store_true", help="also steps, presets, deviations, published numbers")
+    parser.add_argument("--matrix", action="store_true", help="which method works on which model family")
     parser.add_argument("--markdown", action="store_true", help="print the table of the README")
     add_json(parser)
 
 
 def methods(arguments: argparse.Namespace) -> int:
-    """``hallu methods [NAME]``."""
+    """``hallu methods [NAME]``, ``hallu methods --matrix``."""
+    if arguments.matrix:
+        return _matrix(arguments)
     cards = [lazy.card(arguments.name)] if arguments.name else list(registry.methods().values())
     if arguments.json:
         print_json(cards[0] if arguments.name else cards)
@@ -38,6 +41,22 @@ def methods(arguments: argparse.Namespace) -> int:
         print("\n\n".join(card_text.describe(card, verbose=arguments.verbose) for card in cards))
     else:
         print(table(("METHOD", "FIDELITY", "WHAT IT DOES"), [(c.name, c.fidelity, c.summary) for c in cards]))
+    return 0
+
+
+def _matrix(arguments: argparse.Namespace) -> int:
+    from registry import matrix
+    from registry.cards import names
+
+    chosen = (lazy.card(arguments.name).name,) if arguments.name else tuple(names())
+    if arguments.json:
+        print_json(matrix.table(chosen))
+    elif arguments.markdown:
+        print(matrix.markdown(chosen))
+    else:
+        (head, *rows), notes = matrix.text(chosen)
+        print(table(head, rows))
+        print("", *(f"({number}) {note}" for number, note in enumerate(notes, 1)), sep="\n")
     return 0
 
 

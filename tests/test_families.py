@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from families import reference, tiny
+from families import others, reference, tiny
 from PIL import Image
 from test_session import state_of
 
@@ -15,6 +15,7 @@ import hallu_models
 import registry
 from hallu_models import generation
 from hallu_models.generation import conversation
+from registry import cards, matrix
 
 STEPS = 4
 LAYERS = (1, 2, 3)
@@ -28,9 +29,18 @@ STRONG = {
 }
 """Settings under which a method acts visibly on four layers and a handful of image tokens."""
 
-FAMILIES = [name for name in registry.families() if name != "auto"]
-CELLS = [(family, method) for family in FAMILIES for method in sorted(registry.methods())]
-cells = pytest.mark.parametrize(("family", "method"), CELLS, ids=["-".join(cell) for cell in CELLS])
+METHODS = cards.names()
+MATRIX = matrix.table(METHODS)
+CELLS = [(family, method) for family in registry.families() for method in METHODS]
+CONTRASTING = [cell for cell in CELLS if cell[1] in ("cicd", "iava", "sevi")]
+
+
+def cells(chosen):
+    return pytest.mark.parametrize(("family", "method"), chosen, ids=["-".join(cell) for cell in chosen])
+
+
+acting = cells([(family, method) for family, method in CELLS if MATRIX[family][method].status != "refused"])
+families = pytest.mark.parametrize("family", registry.families())
 
 
 def picture(width, height, seed):
@@ -51,7 +61,8 @@ GENERAL = "describe the content of the image ."
 
 @functools.cache
 def host(family):
-    return hallu_models.host.inspect(*tiny.built(family))
+    built = others.UNLISTED["aya_vision"]() if family == "auto" else tiny.built(family)
+    return hallu_models.host.inspect(*built)
 
 
 def rows(family):
@@ -65,46 +76,58 @@ def conversations(numbers):
 
 
 def answers(family, method, numbers, parameters=None, **options):
-    """Token ids and logits (rows, steps, V) of the rows with these numbers in one batch."""
+    """Token ids of the rows with these numbers in one batch."""
+    return [answer for answer, _ in answered(family, method, numbers, parameters, **options)]
+
+
+def answered(family, method, numbers, parameters=None, **options):
+    """Token ids and the logits (steps, V) they were chosen from, for each row of one batch."""
     parameters = STRONG.get(method, {}) if parameters is None else parameters
     if method == "iava":
         parameters = {"instruction": GENERAL, **parameters}
-    others = [OTHERS[number] for number in numbers if OTHERS[number] is not None]
-    found = host(family)
-    with hallu_models.attach(found, method, other_images=others, observe=False, **parameters) as session:
-        made = generation.generate_in(session, conversations(numbers), max_new_tokens=STEPS)
-        return [list(one.token_ids) for one in made]
+    images = [OTHERS[number] for number in numbers if OTHERS[number] is not None]
+    model, kept = host(family).model, []
+    generate = model.generate
 
-
-def logits_of(family, method, numbers):
-    """As :func:`answers`, with the logits (rows, steps, V) that the answers were chosen from."""
-    found, kept = host(family), {}
-    generate = found.model.generate
-
-    def generate_with_logits(**options):
-        output = generate(**options, return_dict_in_generate=True, output_logits=True)
-        kept["logits"] = torch.stack(output.logits, dim=1)
+    def generate_with_logits(**given):
+        output = generate(**given, return_dict_in_generate=True, output_logits=True)
+        kept.extend(torch.stack(output.logits, dim=1))
         return output.sequences
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(found.model, "generate", generate_with_logits)
-        ids = answers(family, method, numbers)
-    return ids, kept["logits"]
+    with (
+        hallu_models.attach(
+            host(family), method, other_images=images, observe=False, **parameters, **options
+        ) as session,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        generate = model.generate
+        patch.setattr(model, "generate", generate_with_logits)
+        made = generation.generate_in(session, conversations(numbers), max_new_tokens=STEPS)
+    return [(list(one.token_ids), logits) for one, logits in zip(made, kept)]
 
 
-@cells
+def agree(found, expected):
+    """The same tokens from the same logits, up to rounding."""
+    for (ids, logits), (expected_ids, expected_logits) in zip(found, expected, strict=True):
+        assert ids == expected_ids
+        torch.testing.assert_close(logits, expected_logits, atol=1e-4, rtol=1e-4)
+
+
+def differ(found, other):
+    return any(not torch.allclose(a, b, atol=1e-3) for (_, a), (_, b) in zip(found, other, strict=True))
+
+
+@acting
 def test_identity_settings_are_the_plain_model(family, method):
     numbers = rows(family)
-    identity = dict(registry.methods()[method].identity)
-    assert answers(family, method, numbers, identity) == answers(family, None, numbers)
+    agree(answered(family, method, numbers, dict(cards.load(method).identity)), answered(family, None, numbers))
 
 
-@cells
+@acting
 def test_it_agrees_with_its_equations_at_prefill_and_every_step(family, method):
     numbers = [number for number in rows(family) if ROWS[number][0] is not None]
-    ids, logits = logits_of(family, method, numbers)
     acted = False
-    for number, answer, made in zip(numbers, ids, logits):
+    for number, (answer, made) in zip(numbers, answered(family, method, numbers)):
         inputs = generation.encode(host(family), conversations([number]))
         prompt = reference.Prompt(host(family), inputs, answer)
         plain = reference.forward(host(family), prompt.extended)[prompt.prompt - 1 : -1]
@@ -139,16 +162,15 @@ def expectation(family, method, prompt, number):
     return reference.contrasted(main, other, prompt, with_other["input_ids"].shape[1], 0.1)
 
 
-@cells
+@acting
 def test_rows_do_not_depend_on_their_batch(family, method):
     numbers = rows(family)
-    together = answers(family, method, numbers)
-    for number, answer in zip(numbers, together):
+    for number, answer in zip(numbers, answered(family, method, numbers)):
         alone = method if ROWS[number][0] is not None else None
-        assert answers(family, alone, [number])[0] == answer, f"row {number}"
+        agree(answered(family, alone, [number]), [answer])
 
 
-@cells
+@acting
 def test_it_leaves_nothing_behind(family, method):
     model, numbers = host(family).model, rows(family)
     plain = answers(family, None, numbers)
@@ -166,3 +188,89 @@ def test_it_leaves_nothing_behind(family, method):
             answers(family, method, numbers)
     assert state_of(model) == before
     assert answers(family, None, numbers) == plain
+
+
+@cells(CONTRASTING)
+def test_paired_rows_and_the_sequential_branch_agree(family, method):
+    numbers = rows(family)
+    agree(answered(family, method, numbers, branch="sequential"), answered(family, method, numbers))
+
+
+@pytest.mark.parametrize("method", ["vhr+cicd", "eah+vhr", "vhr+iava"])
+@families
+def test_compositions_keep_rows_apart(family, method):
+    numbers = rows(family)
+    parameters = {f"{name}.{key}": value for name in method.split("+") for key, value in STRONG[name].items()}
+    if "iava" in method:
+        parameters["iava.instruction"] = GENERAL
+    together = answered(family, method, numbers, parameters)
+    agree(answered(family, method, numbers[-1:], parameters), together[-1:])
+    for name in method.split("+"):
+        assert differ(together, answered(family, name, numbers)), "both act"
+
+
+@families
+def test_pixels_are_masked_where_tokens_are_patches_and_refused_elsewhere(family):
+    numbers = [number for number in rows(family) if ROWS[number][0] is not None]
+    parameters = {**STRONG["iava"], "mask": "pixels"}
+    if "mask=pixels" in MATRIX[family]["iava"].reason:
+        with pytest.raises(ValueError, match=r"mask=pixels needs .*[Uu]se mask=embeddings"):
+            answers(family, "iava", numbers, parameters)
+    else:
+        assert differ(answered(family, "iava", numbers, parameters), answered(family, None, numbers))
+
+
+@families
+def test_other_images_of_another_size_under_a_plain_generate(family):
+    """Where a size decides the number of tokens, they are refused as pictures and taken as the processor's output."""
+    found, model = host(family), host(family).model
+    inputs = generation.encode(found, conversations([3]))
+    small = picture(16, 16, 9)
+    other = generation.encode(found, [conversation(small, ROWS[3][1])])
+    with torch.no_grad():
+        with hallu_models.attach(found, "cicd", other_images=other):
+            taken = model.generate(**inputs, max_new_tokens=STEPS)
+        with hallu_models.attach(found, "cicd", other_images=[small]):
+            if "take as many" in MATRIX[family]["cicd"].reason:
+                with pytest.raises(ValueError, match=r"cicd: the other images do not fit .*other_images=processor"):
+                    model.generate(**inputs, max_new_tokens=STEPS)
+            else:
+                assert torch.equal(model.generate(**inputs, max_new_tokens=STEPS), taken)
+
+
+@pytest.mark.parametrize("family", [name for name in registry.families() if name != "paligemma"])
+def test_a_static_cache(family):
+    """PaliGemma's own forward takes none of the masks that generate makes for a static cache."""
+    found, numbers = host(family), rows(family)[:2]
+    inputs = generation.encode(found, conversations(numbers))
+    static = {"cache_implementation": "static", "max_new_tokens": STEPS}
+    with torch.no_grad():
+        for method in ("vhr", "eah", "dleaf"):
+            with hallu_models.attach(found, method, **STRONG[method]):
+                fixed = found.model.generate(**inputs, **static)
+                assert torch.equal(fixed, found.model.generate(**inputs, max_new_tokens=STEPS)), method
+
+
+def test_the_matrix_has_every_cell_once():
+    assert list(MATRIX)[: len(registry.families())] == list(registry.families())
+    assert all(list(row) == list(METHODS) for row in MATRIX.values())
+    for name, row in registry.families().items():
+        assert set(row.cells) <= set(METHODS), name
+    assert set(STRONG) == set(METHODS), "a new method needs settings and a reference here"
+
+
+@pytest.mark.parametrize("name", others.REFUSED)
+def test_models_that_no_method_can_act_on_are_refused_with_the_reason(name):
+    model = others.REFUSED[name]()
+    with pytest.raises(hallu_models.UnsupportedModel) as caught:
+        hallu_models.host.inspect(model)
+    if not name.endswith("_t5"):
+        assert matrix.table(["vhr"])[name]["vhr"].reason in str(caught.value)
+
+
+def test_every_refused_model_is_tried():
+    from registry import family
+
+    assert set(family.refused()) <= set(others.REFUSED)
+    for name, row in family.refused().items():
+        assert others.REFUSED[name]().config.model_type in row.model_types

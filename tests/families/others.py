@@ -1,0 +1,200 @@
+"""Tiny models of classes that no family lists: some that ``auto`` takes, and some that no method can act on."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import transformers as hf
+from families.tiny import (
+    BLIP_VISION,
+    QFORMER,
+    SECTIONS,
+    SIZE,
+    TEXT,
+    Built,
+    image_id,
+    qwen_ids,
+    qwen_words,
+    randomized,
+    siglip_vision,
+)
+from families.words import template, tokenizer
+
+UNLISTED: dict[str, Callable[[], Built]] = {}
+REFUSED: dict[str, Callable[[], Any]] = {}
+
+T5 = {
+    "vocab_size": 128,
+    "d_model": 32,
+    "d_kv": 8,
+    "d_ff": 32,
+    "num_layers": 1,
+    "num_heads": 4,
+    "decoder_start_token_id": 0,
+}
+
+
+def keeps(where: dict[str, Any]) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+    def keep(build: Callable[[], Any]) -> Callable[[], Any]:
+        where[build.__name__] = functools.cache(build)
+        return build
+
+    return keep
+
+
+@keeps(UNLISTED)
+def aya_vision() -> Built:
+    """Cohere's decoder: sliding windows, one norm a layer, scaled logits."""
+    words = tokenizer(image_token="<image>")
+    config = hf.AyaVisionConfig(
+        vision_config=siglip_vision(),
+        text_config=hf.Cohere2Config(**{**TEXT, "sliding_window": 16}),
+        image_token_id=image_id(words),
+        downsample_factor=2,
+        adapter_layer_norm_eps=1e-6,
+    )
+    processor = hf.LlavaProcessor(
+        image_processor=hf.SiglipImageProcessor(size=SIZE),
+        tokenizer=words,
+        patch_size=8,
+        vision_feature_select_strategy="full",
+        chat_template=template("<image>"),
+    )
+    config.tie_word_embeddings = False
+    return randomized(hf.AyaVisionForConditionalGeneration(config)), processor
+
+
+@keeps(UNLISTED)
+def cohere2_vision() -> Built:
+    words = tokenizer(image_token="<image>")
+    config = hf.Cohere2VisionConfig(
+        vision_config=siglip_vision(),
+        text_config=hf.Cohere2Config(**TEXT),
+        image_token_id=image_id(words),
+        downsample_factor=2,
+        alignment_intermediate_size=32,
+    )
+    config.tie_word_embeddings = False
+    processor = hf.LlavaProcessor(
+        image_processor=hf.SiglipImageProcessor(size=SIZE),
+        tokenizer=words,
+        patch_size=8,
+        vision_feature_select_strategy="full",
+        chat_template=template("<image>"),
+    )
+    return randomized(hf.Cohere2VisionForConditionalGeneration(config)), processor
+
+
+@keeps(REFUSED)
+def mllama() -> Any:
+    config = hf.MllamaConfig(
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "num_hidden_layers": 1,
+            "num_global_layers": 1,
+            "attention_heads": 2,
+            "image_size": 16,
+            "patch_size": 4,
+            "vision_output_dim": 16 * 2,
+            "intermediate_layers_indices": [0],
+            "max_num_tiles": 1,
+            "supported_aspect_ratios": [[1, 1]],
+        },
+        text_config={
+            **TEXT,
+            "cross_attention_layers": [1],
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+        },
+        image_token_index=4,
+    )
+    return hf.MllamaForConditionalGeneration(config)
+
+
+@keeps(REFUSED)
+def qwen3_5() -> Any:
+    words = qwen_words()
+    config = hf.Qwen3_5Config(
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "out_hidden_size": 32,
+            "num_heads": 2,
+            "patch_size": 4,
+            "num_position_embeddings": 16,
+        },
+        text_config={
+            **TEXT,
+            "head_dim": 8,
+            "linear_num_value_heads": 2,
+            "linear_num_key_heads": 2,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+            "rope_parameters": {**SECTIONS, "partial_rotary_factor": 1.0},
+        },
+        **qwen_ids(words),
+    )
+    return hf.Qwen3_5ForConditionalGeneration(config)
+
+
+@keeps(REFUSED)
+def lfm2_vl() -> Any:
+    config = hf.Lfm2VlConfig(
+        vision_config=hf.Siglip2VisionConfig(**{**BLIP_VISION, "num_patches": 16}),
+        text_config=hf.Lfm2Config(**{**TEXT, "layer_types": ["conv", "full_attention", "conv", "full_attention"]}),
+        image_token_id=4,
+    )
+    return hf.Lfm2VlForConditionalGeneration(config)
+
+
+@keeps(REFUSED)
+def florence2() -> Any:
+    config = hf.Florence2Config(
+        vision_config={
+            "embed_dim": [8, 8, 8, 32],
+            "num_heads": [2, 2, 2, 2],
+            "num_groups": [2, 2, 2, 2],
+            "depths": [1, 1, 1, 1],
+            "window_size": 4,
+            "projection_dim": 32,
+        },
+        text_config=hf.BartConfig(
+            vocab_size=128,
+            d_model=32,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=4,
+            decoder_attention_heads=4,
+            encoder_ffn_dim=32,
+            decoder_ffn_dim=32,
+        ),
+        image_token_id=4,
+    )
+    return hf.Florence2ForConditionalGeneration(config)
+
+
+@keeps(REFUSED)
+def instructblip_t5() -> Any:
+    config = hf.InstructBlipConfig(
+        vision_config=hf.InstructBlipVisionConfig(**BLIP_VISION),
+        qformer_config=hf.InstructBlipQFormerConfig(**QFORMER),
+        text_config=hf.T5Config(**T5),
+        num_query_tokens=8,
+        image_token_id=4,
+    )
+    return hf.InstructBlipForConditionalGeneration(config)
+
+
+@keeps(REFUSED)
+def blip2_t5() -> Any:
+    config = hf.Blip2Config(
+        vision_config=hf.Blip2VisionConfig(**BLIP_VISION),
+        qformer_config=hf.Blip2QFormerConfig(**QFORMER),
+        text_config=hf.T5Config(**T5),
+        num_query_tokens=8,
+        image_token_id=4,
+    )
+    return hf.Blip2ForConditionalGeneration(config)
