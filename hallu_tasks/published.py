@@ -12,12 +12,14 @@ from itertools import takewhile
 
 from hallu_tasks.results import Run
 
-__all__ = ["WARNING", "Harness", "Row", "harnesses"]
+__all__ = ["NONE", "WARNING", "Harness", "Row", "harnesses"]
 
 WARNING = (
     "Published numbers: other harness, other decoding, other images. "
     "Compare only inside a block, never with the run above."
 )
+
+NONE = "Published numbers: the cards of these methods state none."
 
 PLAIN = "plain model"
 
@@ -57,7 +59,7 @@ class Harness:
 
     def cells(self, row: Row) -> list[str]:
         """A row's numbers as published, in the order of `scores`; empty where none is stated."""
-        return [f"{row.numbers[name]:g}" if name in row.numbers else "" for name in self.scores]
+        return [_number(row.numbers[name]) if name in row.numbers else "" for name in self.scores]
 
 
 def harnesses(runs: Sequence[Run]) -> tuple[Harness, ...]:
@@ -75,6 +77,10 @@ def harnesses(runs: Sequence[Run]) -> tuple[Harness, ...]:
             plain = [Row(PLAIN, "", one.baseline)] if one.baseline else []
             found.setdefault(key, plain).append(Row(method, variant, one.numbers))
     return tuple(Harness(source, model, setting, tuple(rows)) for (source, model, setting, _), rows in found.items())
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if value == round(value, 1) else f"{value:g}"
 
 
 def _split(setting: str) -> tuple[str, str]:

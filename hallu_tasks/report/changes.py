@@ -1,13 +1,13 @@
 """The answers that changed sides: right in the baseline and wrong in an arm, or the other way round.
 
-An answer is right by what its benchmark scores: a caption without a hallucinated object (CHAIR), the answer to a
-yes/no question (POPE, MME).
+An answer is right by what its benchmark scores: a caption without a hallucinated object (CHAIR, AMBER), the answer to
+a yes/no question (POPE, MME, AMBER, HallusionBench), half of the credit or more (TextVQA).
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from hallu_tasks.compare import Block, Comparison
 from hallu_tasks.results import Sample
 from hallu_tasks.scoring import chair, mme, yesno
 
-__all__ = ["Change", "Span", "changes", "expected", "hallucinated", "unjudged"]
+__all__ = ["RIGHT", "Change", "Span", "changes", "expected", "hallucinated"]
 
 Span = tuple[int, int, str]
 """Start and end in a text, and the category it names."""
@@ -38,15 +38,6 @@ class Change:
 def changes(comparison: Comparison) -> list[Change]:
     """Every change, by task, arm and document."""
     return [change for block in comparison.blocks for change in _of_block(comparison, block)]
-
-
-def unjudged(comparison: Comparison) -> list[str]:
-    """The tasks whose records do not say which single answers are right."""
-    return [
-        block.task
-        for block in comparison.blocks
-        if _right(_record(block, next(iter(comparison.runs[0].tasks[block.task].samples.values())))) is None
-    ]
 
 
 def expected(sample: Sample) -> str:
@@ -75,16 +66,16 @@ def hallucinated(sample: Sample) -> list[Span]:
 def _of_block(comparison: Comparison, block: Block) -> list[Change]:
     samples = [run.tasks[block.task].samples for run in comparison.runs]
     shared = differences.shared_documents(samples, block.benchmark)
-    documents = sorted(block.benchmark.scored({document: _record(block, samples[0][document]) for document in shared}))
+    documents = block.benchmark.scored({document: _record(block, samples[0][document]) for document in shared})
+    right = RIGHT[block.benchmark.title]
     found = []
     for arm in range(1, len(samples)):
-        for document in documents:
-            before, after = samples[0][document], samples[arm][document]
-            record = _record(block, before)
-            right, fixed = _right(record), _right(_record(block, after))
-            if right is not None and fixed is not None and right != fixed:
+        for document, record in documents.items():
+            after = samples[arm][document]
+            fixed = right(_record(block, after))
+            if right(record) != fixed:
                 image = record[block.benchmark.image]
-                found.append(Change(block.task, document, arm, fixed, image, before, after))
+                found.append(Change(block.task, document, arm, fixed, image, samples[0][document], after))
     return found
 
 
@@ -92,9 +83,21 @@ def _record(block: Block, sample: Sample) -> Mapping[str, Any]:
     return block.benchmark.record(sample) or {}
 
 
-def _right(record: Mapping[str, Any]) -> bool | None:
-    if "captions_hallucinated" in record:
-        return not record["captions_hallucinated"]
-    if "prediction" in record:
-        return yesno.parse(record["prediction"], mme.POLICY) == yesno.label(record["answer"])
-    return bool(record["correct"]) if "correct" in record else None
+def _correct(record: Mapping[str, Any]) -> bool:
+    return bool(record["correct"])
+
+
+def _predicted(record: Mapping[str, Any]) -> bool:
+    return yesno.parse(record["prediction"], mme.POLICY) == yesno.label(record["answer"])
+
+
+RIGHT: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "CHAIR": lambda record: not record["captions_hallucinated"],
+    "POPE": _correct,
+    "MME": _predicted,
+    "AMBER generative": lambda record: not record["responses_hallucinated"],
+    "AMBER discriminative": _correct,
+    "HallusionBench": _correct,
+    "TextVQA": lambda record: record["tenths"] >= 5,
+}
+"""By the title of the benchmark, whether a record is that of a right answer."""

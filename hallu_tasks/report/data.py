@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hallu_tasks.compare import ALPHA, Comparison, Contrast, Row
-from hallu_tasks.published import WARNING, Harness
+from hallu_tasks.published import NONE, WARNING, Harness
 
 __all__ = ["as_json"]
 
@@ -51,7 +51,8 @@ def as_json(comparison: Comparison) -> str:
         ],
     }
     if comparison.published is not None:
-        value["published"] = {"warning": WARNING, "harnesses": [_harness(one) for one in comparison.published]}
+        warning = WARNING if comparison.published else NONE
+        value["published"] = {"warning": warning, "harnesses": [_harness(one) for one in comparison.published]}
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
 
 

@@ -67,7 +67,7 @@ def encoded(figure: Figure, form: str) -> bytes:
     """The picture's file: `form` is png, svg or pdf. The same figure gives the same bytes."""
     file = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
-        figure.savefig(file, format=form, dpi=240, metadata=_WITHOUT_DATE[form])
+        figure.savefig(file, format=form, dpi="figure", metadata=_WITHOUT_DATE[form])
     return file.getvalue()
 
 
@@ -81,7 +81,7 @@ def _drawn(comparison: Comparison, panels: list[Panel]) -> Figure:
     highest = 1 if alone else max(name.count("\n") + 1 for name in names)
     height = lines * (0.62 + len(arms) * (0.05 + 0.12 * highest)) + 0.55
     layout = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.03, hspace=0.04, wspace=0.02)
-    figure = Figure(figsize=(COLUMN if narrow else PAGE, height), layout=layout)
+    figure = Figure(figsize=(COLUMN if narrow else PAGE, height), dpi=240, layout=layout)
     what = f"{arms[0]} − {baseline}" if alone else f"Difference to {baseline}"
     figure.suptitle(f"{what}, 95 % intervals", fontsize=8.5)
     grid = figure.subplots(lines, columns, squeeze=False)

@@ -51,7 +51,8 @@
     update();
   };
 
-  form.addEventListener("input", restart);
+  for (const select of [task, arm, side]) select.addEventListener("change", restart);
+  text.addEventListener("input", restart);
   form.addEventListener("submit", (event) => event.preventDefault());
   // The controls have their old values until the reset is over.
   form.addEventListener("reset", () => setTimeout(restart));

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from hallu_tasks.compare import Block, Comparison, Contrast
-from hallu_tasks.published import WARNING, Harness
+from hallu_tasks.published import NONE, WARNING, Harness
 from hallu_tasks.report import cells, drawing, forest
-from hallu_tasks.report.changes import Change, Span, changes, expected, hallucinated, unjudged
+from hallu_tasks.report.changes import Change, Span, changes, expected, hallucinated
 from hallu_tasks.report.thumbnails import Thumbnails
 
 __all__ = ["as_html"]
@@ -169,7 +169,7 @@ def _published(harnesses: Sequence[Harness] | None) -> Iterator[str]:
     if harnesses is None:
         return
     yield '<section aria-labelledby="published"><h2 id="published">Published numbers</h2>'
-    yield f'<p class="warning">{escape(WARNING)}</p><div class="harnesses">'
+    yield f'<p class="warning">{escape(WARNING if harnesses else NONE)}</p><div class="harnesses">'
     for harness in harnesses:
         rows = [
             f'<tr><th scope="row">{escape(row.label)}</th>'
@@ -188,10 +188,9 @@ def _changed(comparison: Comparison, thumbnails: Thumbnails) -> Iterator[str]:
     yield (
         '<section aria-labelledby="changed"><h2 id="changed">What changed sides</h2><p>Answers that are right in one '
         f"of two arms: <b>fixed</b> is wrong in {escape(comparison.arms[0])} and right in the arm, <b>broken</b> the "
-        "other way round. A caption is right when it names no object that is not in the image.</p>"
+        "other way round. A caption is right when it names no object that is not in the image, an answer with partial "
+        "credit from half of it on.</p>"
     )
-    for task in unjudged(comparison):
-        yield f'<p class="note">{escape(task)}: its records do not say which answers are right.</p>'
     head = ("arm", *(f"{escape(task)} <span>fixed, broken</span>" for task in tasks))
     rows = []
     for arm, name in enumerate(comparison.arms[1:], start=1):
@@ -199,6 +198,16 @@ def _changed(comparison: Comparison, thumbnails: Thumbnails) -> Iterator[str]:
         cell = '<td><span class="fixed">+{}</span> <span class="broken">−{}</span></td>'
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(cell.format(*pair) for pair in pairs)}</tr>')
     yield _table("Answers that changed sides", head, rows)
+    if found:
+        yield from _answers(comparison, tasks, found, thumbnails)
+    else:
+        yield "<p>No answer changed sides.</p>"
+    yield "</section>"
+
+
+def _answers(
+    comparison: Comparison, tasks: Sequence[str], found: Sequence[Change], thumbnails: Thumbnails
+) -> Iterator[str]:
     kept, left = _fitting(comparison.arms, found)
     pictures, lacking = _pictures([one for one, _ in kept], thumbnails)
     if left:
@@ -207,7 +216,8 @@ def _changed(comparison: Comparison, thumbnails: Thumbnails) -> Iterator[str]:
         yield f'<p class="note">{lacking}</p>'
     yield _filters(tasks, comparison.arms)
     yield (
-        '<table id="answers" class="answers" role="table"><caption class="hidden">Changed answers</caption>'
+        f'<table id="answers" class="answers{"" if pictures else " plain"}" role="table">'
+        '<caption class="hidden">Changed answers</caption>'
         '<thead role="rowgroup"><tr role="row">'
         + "".join(
             f'<th scope="col" role="columnheader">{name}</th>'
@@ -217,7 +227,9 @@ def _changed(comparison: Comparison, thumbnails: Thumbnails) -> Iterator[str]:
     )
     yield from (row for _, row in kept)
     yield '</tbody></table><p class="more"><button type="button" id="more" hidden>Show more</button></p>'
-    yield f'<script type="application/json" id="pictures">{json.dumps(pictures, sort_keys=True)}</script></section>'
+    # In a script only "</" could end the data, and an image's id may hold anything.
+    data = json.dumps(pictures, sort_keys=True).replace("<", "\\u003c")
+    yield f'<script type="application/json" id="pictures">{data}</script>'
 
 
 def _fitting(arms: Sequence[str], found: Sequence[Change]) -> tuple[list[tuple[Change, str]], int]:
@@ -288,7 +300,7 @@ def _row(arms: Sequence[str], change: Change) -> str:
         f'<tr role="row" data-task="{escape(change.task)}" data-arm="{change.arm}" data-side="{side}">'
         f'<td role="cell" class="image"><img data-image="{escape(_image_key(change))}" alt="" hidden></td>'
         f'<td role="cell"><span class="{side}" title="{told}">{side}</span> <b>{arm}</b> '
-        f'<span class="note">{escape(change.task)} {change.document}</span><br>{escape(change.before.prompt)}'
+        f'<span class="note">{escape(change.task)}&nbsp;{change.document}</span><br>{escape(change.before.prompt)}'
         f'<span class="note expected">expected: {escape(expected(change.before))}</span></td>'
         f'<td role="cell" data-label="{escape(arms[0])}">{_marked(change.before.answer, hallucinated(change.before))}'
         f'</td><td role="cell" data-label="{arm}">{_marked(change.after.answer, hallucinated(change.after))}</td></tr>'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hallu_tasks.compare import Block, Comparison, Contrast, Row
-from hallu_tasks.published import WARNING, Harness
+from hallu_tasks.published import NONE, WARNING, Harness
 from hallu_tasks.report import cells
 
 __all__ = ["as_markdown", "as_text"]
@@ -113,7 +113,7 @@ def _speed(comparison: Comparison) -> list[str]:
 def _published_text(harnesses: Sequence[Harness] | None) -> Iterator[str]:
     if harnesses is None:
         return
-    yield from ("", WARNING)
+    yield from ("", WARNING if harnesses else NONE)
     for harness in harnesses:
         rows = [["", *harness.scores], *([row.label, *harness.cells(row)] for row in harness.rows)]
         yield from ("", harness.title, *(f"  {line}" for line in _table(rows)))
@@ -122,7 +122,7 @@ def _published_text(harnesses: Sequence[Harness] | None) -> Iterator[str]:
 def _published_markdown(harnesses: Sequence[Harness] | None) -> Iterator[str]:
     if harnesses is None:
         return
-    yield from ("", f"**{WARNING}**")
+    yield from ("", f"**{WARNING if harnesses else NONE}**")
     for harness in harnesses:
         head = ["", *harness.scores]
         yield from ("", harness.title, "", _piped(head), _rule(head))

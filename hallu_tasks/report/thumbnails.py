@@ -24,8 +24,8 @@ _ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 class Thumbnails:
     """Finds images by the ids in the records: those of the demo tasks, and those in a folder at any depth.
 
-    A file in the folder is found by its name, or by its number (``COCO_val2014_000000310196.jpg`` is 310196).
-    A name or number that several files have finds none of them.
+    A file in the folder is found by its path below it, its name, or its number (``COCO_val2014_000000310196.jpg`` is
+    310196). A name or number that several files have finds none of them.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -53,8 +53,9 @@ def _indexed(folder: Path) -> dict[str | int | None, Path | None]:
     for place, _, names in os.walk(folder):
         for name in names:
             if name.lower().endswith(_ENDINGS):
-                for key in (name, Path(name).stem, image_number(name)):
-                    found[key] = None if key in found else Path(place, name)
+                file = Path(place, name)
+                for key in {file.relative_to(folder).as_posix(), name, file.stem, image_number(name)}:
+                    found[key] = None if key in found else file
     found[None] = None  # the number of a name without one
     return found
 
