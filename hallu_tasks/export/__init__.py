@@ -1,0 +1,1 @@
+"""``hallu export``: a run's scores in the formats of community leaderboards, written without a network."""
