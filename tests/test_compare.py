@@ -640,6 +640,36 @@ def test_a_model_of_another_package_lacks_a_record_of_its_settings(
     assert run(capsys, two[0], other, *allowed)[0] == 0
 
 
+# Published numbers, and what a small bootstrap cannot show
+
+
+def test_published_numbers_follow_the_run_in_every_form(
+    capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]
+) -> None:
+    plain, text = run(capsys, *two)[1], run(capsys, *two, "--published")[1]
+    assert text.startswith(plain.rstrip("\n"))
+    added = text[len(plain) :]
+    assert "never with the run above" in added
+    assert re.search(r"plain model +49\.68 +14\.32\n +vhr +33\.32 +9\.71\n", added)
+    assert "| vhr | 33.32 | 9.71 |" in run(capsys, *two, "--published", "--markdown")[1]
+    published = table(capsys, *two, "--published")["published"]
+    assert "never with the run above" in published["warning"]
+    assert {"method": "vhr", "variant": "", "numbers": {"chair_s": 33.32, "chair_i": 9.71}} in [
+        row for harness in published["harnesses"] for row in harness["rows"]
+    ]
+    assert "published" not in table(capsys, *two)
+    assert "the cards of these methods state none" in run(capsys, two[0], "--published")[1]
+
+
+def test_too_few_resamples_for_a_verdict_are_pointed_out(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    assert not table(capsys, *two)["notes"]  # 2 / 401 stays below 0.05 after Holm over 10 p values, not over 20.
+    third = write(tmp_path / "third", replace(VHR, model="llava_eah"))
+    (note,) = table(capsys, *two, third)["notes"]
+    assert note.startswith("400 resamples are too few for 20 p values") and "--resamples 1000" in note
+
+
 # The command
 
 
