@@ -26,7 +26,7 @@ from hallu_models import generation, methods, provenance
 from hallu_models.engines.passes import image_features
 from hallu_models.host import UnsupportedModel, load
 from hallu_models.recovery import Answers, digest
-from hallu_models.session import Session
+from hallu_models.session import Session, chosen_images
 from registry import params
 
 # What of a task's generation_kwargs reaches transformers' generate.
@@ -48,6 +48,8 @@ _ARGUMENTS = (
     "device_map",
     "trust_remote_code",
     "system_prompt",
+    "images",
+    "quantization",
 )
 
 
@@ -56,8 +58,9 @@ class HalluModel(lmms):
 
     Arguments come from ``--model_args``: ``pretrained`` (default: the family's checkpoint; "demo" is shipped with
     the package), ``branch`` (how a negative branch runs, "paired" or "sequential"), ``seed`` (of the choice of other
-    images), ``revision``, ``dtype``, ``attn_implementation``, ``device_map``, ``trust_remote_code``,
-    ``system_prompt``, the generic id's ``method``, and the method's parameters.
+    images), ``images`` (which of a prompt's images the method acts on: "all", "last" or a number from 1),
+    ``revision``, ``dtype``, ``quantization`` ("8bit" or "4bit"), ``attn_implementation``, ``device_map``,
+    ``trust_remote_code``, ``system_prompt``, the generic id's ``method``, and the method's parameters.
     """
 
     is_simple = False
@@ -79,6 +82,8 @@ class HalluModel(lmms):
         trust_remote_code: bool = False,
         system_prompt: str = "",
         branch: Any = "paired",
+        images: str | int = "all",
+        quantization: str | None = None,
         seed: int = 0,
         **parameters: Any,
     ) -> None:
@@ -96,6 +101,7 @@ class HalluModel(lmms):
             pretrained, revision = default.checkpoint, revision or default.revision
         # Wrong names end the run before minutes go into loading a model.
         methods.check(chosen, parameters, _ARGUMENTS)
+        chosen_images(images)
         # Ranks wait for the slowest at the end, which may take hours on a large task.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
@@ -108,6 +114,7 @@ class HalluModel(lmms):
             attn_implementation=attn_implementation,
             device_map=device_map,
             trust_remote_code=bool(trust_remote_code),
+            quantization=quantization,
         )
         if default and default.model_types and self.host.family != self.family:
             fitting = f"{self.host.family}_{self.method or 'base'}" if self.host.family else "hallu"
@@ -116,7 +123,7 @@ class HalluModel(lmms):
                 f"'{self.host.model.config.model_type}', not of the family {self.family}; use --model {fitting}"
             )
         self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
-        self.branch = branch
+        self.branch, self.images = branch, images
         self.seed = int(seed)
         self._features: dict[bytes, torch.Tensor] = {}
         self.system_prompt = self._resolve_system_prompt(system_prompt)
@@ -129,6 +136,8 @@ class HalluModel(lmms):
             "dtype": str(self.host.model.dtype).removeprefix("torch."),
             "attention": self.host.decoder.config._attn_implementation,
             "system_prompt": self.system_prompt,
+            **({"images": images} if images != "all" else {}),
+            **({"quantization": quantization} if quantization else {}),
             **({"branch": branch} if any(item.contrasts() for item in self.interventions) else {}),
             **({"seed": self.seed} if self._needs_other_images else {}),
             "versions": {
@@ -137,6 +146,8 @@ class HalluModel(lmms):
             },
         }
         if self._rank == 0:
+            for line in methods.scaled_layers(chosen, self.host.family, self.host.depth, parameters):
+                logger.info(line)
             logger.info(f"hallu: {params.canonical({k: v for k, v in self.run.items() if not isinstance(v, dict)})}")
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
@@ -150,7 +161,7 @@ class HalluModel(lmms):
         missing = [index for index, answer in enumerate(answers) if answer is None]
         if len(missing) < len(requests):
             logger.info(f"{len(requests) - len(missing)} answers of an unfinished run are taken from {kept.path}")
-        session = Session(self.host, self.interventions, branch=self.branch)
+        session = Session(self.host, self.interventions, branch=self.branch, images=self.images)
         if self._needs_other_images:
             self._require_other_documents(requests)
         began, tokens = time.perf_counter(), 0

@@ -215,8 +215,8 @@ def generate(
 
     conversations: each a list of chat messages; :func:`conversation` makes the usual one. until: texts that end an
     answer and are cut off. seed: of sampling. other_images: for methods that contrast with another image, one for each
-    image of the batch. observe, branch: see :func:`hallu_models.attach`. images: which images of each prompt the method
-    acts on, "all", "last" or a number from 1. parameters: the method's, e.g. ``alpha=2.0``.
+    image of the batch, or one for all. observe, branch: see :func:`hallu_models.attach`. images: which images of each
+    prompt the method acts on, "all", "last" or a number from 1. parameters: the method's, e.g. ``alpha=2.0``.
     """
     from hallu_models.session import attach
 
@@ -282,6 +282,9 @@ def _with_other_images(session: Session, conversations: Sequence[Conversation]) 
     others = session.other_images
     if others is None or not isinstance(others, Sequence) or not any(map(images_of, conversations)):
         return None
+    if len(others) == 1:
+        # One for all.
+        others = [*others] * sum(len(images_of(messages)) for messages in conversations)
     if session.images is not None:
         # Images that methods leave alone stay in place.
         given = iter(others)

@@ -182,12 +182,14 @@ def load(
     attn_implementation: str | None = None,
     device_map: str | None = None,
     trust_remote_code: bool = False,
+    quantization: str | None = None,
 ) -> Host:
     """Load a model and its processor.
 
     pretrained: "demo" (shipped with the package), a folder, or a Hub id. device: default the first accelerator, else
     CPU. dtype: "auto" is the checkpoint's own on an accelerator and float32 on CPU. device_map: "auto" spreads one
-    large model over all devices. Raises ValueError where the checkpoint is not an image-text-to-text model.
+    large model over all devices. quantization: "8bit" or "4bit", by bitsandbytes on CUDA. Raises ValueError where the
+    checkpoint is not an image-text-to-text model.
     """
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
@@ -210,10 +212,33 @@ def load(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto" and device == "cpu" and device_map is None:
         dtype = "float32"
+    if quantization is not None:
+        common["quantization_config"] = _quantized(quantization)
+        device_map = device_map or device
     model = transformers.AutoModelForImageTextToText.from_pretrained(
         source, config=config, dtype=dtype, attn_implementation=attn_implementation, device_map=device_map, **common
     )
+    common.pop("quantization_config", None)
     if device_map is None:
         model.to(device)
     processor = transformers.AutoProcessor.from_pretrained(source, **common)
     return inspect(model.eval(), processor)
+
+
+def _quantized(quantization: str) -> Any:
+    """Raises ValueError for an unknown width, and where bitsandbytes or a CUDA device is missing."""
+    import importlib.util
+
+    import transformers
+
+    if quantization not in ("8bit", "4bit"):
+        raise ValueError(f"quantization={quantization}: allowed are 8bit and 4bit")
+    missing = [] if importlib.util.find_spec("bitsandbytes") else ["the package bitsandbytes"]
+    missing += [] if torch.cuda.is_available() else ["a CUDA device"]
+    if missing:
+        raise ValueError(
+            f"quantization={quantization} needs {' and '.join(missing)}; leave it out, or choose dtype=bfloat16"
+        )
+    if quantization == "8bit":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hallu_models.interventions.base import Intervention
-from registry import lazy, params
+from registry import family as families
+from registry import layers, lazy, matrix, params, preset_file
 
 Method = str | Intervention | None
 
@@ -23,23 +24,28 @@ def names(method: Method) -> tuple[str, ...]:
 def check(method: str | None, parameters: Mapping[str, Any], reserved: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
     """Parameters per method, coerced to their types: all that can be checked without a model.
 
-    ``parameters`` may name their method ("vhr.alpha") where a composition needs it. ``reserved`` are names that the
-    caller takes itself, for messages. Raises ValueError subclasses for unknown methods and parameters, and for values
-    that are malformed or out of range.
+    ``parameters`` may name their method ("vhr.alpha") where a composition needs it, and ``preset`` a file whose values
+    the other parameters overlay (:mod:`registry.preset_file`). ``reserved`` are names that the caller takes itself, for
+    messages. Raises ValueError subclasses for unknown methods and parameters, and for values that are malformed or out
+    of range.
     """
+    preset, parameters = preset_file.taken(parameters, names(method))
     split, _ = params.split_arguments(parameters, method, reserved)
     coerced = {}
     for name in names(method):
         cls = lazy.resolve(name)
-        coerced[name] = params.coerce(cls, split[name], card=cls.card(), method=name)
+        values = {**preset.parameters, **split[name]} if preset and preset.method == name else split[name]
+        coerced[name] = params.coerce(cls, values, card=cls.card(), method=name)
     return coerced
 
 
 def build(method: Method, family: str | None, depth: int, parameters: Mapping[str, Any]) -> tuple[Intervention, ...]:
     """Interventions for a model of this family and number of layers: the card's preset, overlaid by ``parameters``.
 
+    The values of a preset file stand between the two.
+
     Raises what :func:`check` raises, and ValueError for a layer the model does not have and for parameters beside an
-    instance (which carries its own).
+    instance (which carries its own), and for a preset file of a model with another number of layers.
     """
     if isinstance(method, Intervention):
         if parameters:
@@ -47,6 +53,21 @@ def build(method: Method, family: str | None, depth: int, parameters: Mapping[st
                 f"{', '.join(parameters)}: the intervention {method!r} carries its own parameters; set them there"
             )
         return (method.bind(family, depth),)
+    preset, _ = preset_file.taken(parameters, names(method))
+    if preset:
+        preset.require_depth(depth)
+    return tuple(item.bind(family, depth) for item in _built(method, family, parameters))
+
+
+def scaled_layers(method: Method, family: str | None, depth: int, parameters: Mapping[str, Any]) -> list[str]:
+    """A sentence for each method whose layers follow a rule made for a model of another depth."""
+    items = (method,) if isinstance(method, Intervention) else _built(method, family, parameters)
+    said = (layers.scaled(item.layer_rule(family), depth, method=item.name) for item in items)
+    return [sentence for sentence in said if sentence]
+
+
+def _built(method: str | None, family: str | None, parameters: Mapping[str, Any]) -> tuple[Intervention, ...]:
+    """Interventions at the card's preset, overlaid by ``parameters``, not bound to a depth yet."""
     built = []
     for name, values in check(method, parameters).items():
         cls = lazy.resolve(name)
@@ -55,8 +76,15 @@ def build(method: Method, family: str | None, depth: int, parameters: Mapping[st
         preset = (
             {key: value for key, value in card.presets.get(family or "", {}).items() if key != "layers"} if card else {}
         )
-        built.append(cls(**{**preset, **values}).bind(family, depth))
+        _refuse_cell(family, name)
+        built.append(cls(**{**preset, **values}))
     return tuple(built)
+
+
+def _refuse_cell(known: str | None, method: str) -> None:
+    row = families.load().get(known or "")
+    if row is not None and (found := matrix.cell(row, method)).status == "refused":
+        raise params.BadArgument(f"{method} is refused on the family {known}: {found.reason}")
 
 
 def canonical(interventions: tuple[Intervention, ...]) -> dict[str, Any]:

@@ -242,12 +242,18 @@ class Session:
         self._forget()
         self._prefill, self._length, self._total = True, total, total
         chosen = self.chosen_columns
+        if self.images is not None and chosen is None:
+            raise ValueError(
+                "images=last or a number: only conversations tell which columns are whose image; use Host.generate(), "
+                "or leave images=all"
+            )
         if chosen is not None:
             chosen = chosen.repeat_interleave(len(ids) // len(chosen), dim=0)
         self._layout = layout = Layout.from_ids(ids, mask, self.host.image_tokens, chosen)
         self.rows_without_image += layout.rows_without_image
         if not layout.any_image:
-            self._refuse_lost_images(ids)
+            if layout.ignored is None or not bool(layout.ignored.any()):
+                self._refuse_lost_images(ids)
             return
         inputs = DecoderInputs.of(kwargs, ~layout.padding, token_types)
         passes = Passes(

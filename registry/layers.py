@@ -71,6 +71,19 @@ def resolve(spec: object, depth: int, *, argument: str = "layers", method: str =
     return tuple(sorted(chosen))
 
 
+def scaled(spec: object, depth: int, *, method: str = "vhr") -> str | None:
+    """A sentence on layers that come from a rule for another depth; None where the rule is for this one or none."""
+    text = parse(spec)
+    wholes = {int(whole) for whole in re.findall(r"/(\d+)", text)}
+    if not wholes or wholes == {depth}:
+        return None
+    given = " and ".join(map(str, sorted(wholes)))
+    return (
+        f"{method}: layers={text} is a rule for {given} layers; of this model's {depth} they are "
+        f"{spell(resolve(text, depth, method=method))}"
+    )
+
+
 def parse(spec: object) -> str:
     """The specification as text without spaces, its grammar checked; ``"auto"`` passes.
 

@@ -156,7 +156,10 @@ def expectation(family, method, prompt, number):
             return main
         combined = 2 * main - other[answer]
         return torch.where(main.softmax(-1) < 0.1 * main.softmax(-1).amax(-1, True), -torch.inf, combined)
-    main = reference.forward(host(family), prompt.extended) if method == "cicd" else reference.sevi(prompt, LAYERS, 2.0)
+    if method == "cicd":
+        main = reference.forward(host(family), prompt.extended)
+    else:
+        main = reference.sevi(prompt, LAYERS, 2.0, cards.load("sevi").settings(family)["others"])
     with_other = generation.encode(host(family), [conversation(OTHERS[number], ROWS[number][1])])
     other = reference.forward(host(family), reference.extended(dict(with_other), prompt.answer))
     return reference.contrasted(main, other, prompt, with_other["input_ids"].shape[1], 0.1)

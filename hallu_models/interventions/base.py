@@ -117,11 +117,15 @@ class Intervention:
 
         Raises :class:`registry.errors.BadArgument` when a layer does not exist in the model.
         """
-        card = self.card()
-        preset = card.settings(family) if card else {}
-        spec = preset.get("layers", "all") if self.layers == layers.AUTO else self.layers
-        chosen = layers.resolve(spec, depth, method=self.name)
+        chosen = layers.resolve(self.layer_rule(family), depth, method=self.name)
         return dataclasses.replace(self, layers=layers.spell(chosen))
+
+    def layer_rule(self, family: str | None) -> str:
+        """The layers as they are written, by the caller or in the card's setting for this family."""
+        if self.layers != layers.AUTO:
+            return self.layers
+        card = self.card()
+        return str((card.settings(family) if card else {}).get("layers", "all"))
 
     def layer_list(self, depth: int) -> tuple[int, ...]:
         """The edited layers of a bound intervention."""

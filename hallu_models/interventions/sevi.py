@@ -52,15 +52,17 @@ class SEVI(Intervention):
         return self.cicd
 
     def bind(self, family: str | None, depth: int) -> SEVI:
-        omega, layers = PRESETS[self.preset]
+        omega, _ = PRESETS[self.preset]
+        layers = self.layer_rule(family)
         if self.start_layer >= 0:
             # A range whose end the model has, so that only the start can be refused.
             layers = f"{self.start_layer}-{max(depth - 1, self.start_layer)}"
-        elif self.layers != layer_lists.AUTO:
-            layers = self.layers
         chosen = layer_lists.resolve(layers, depth, method=self.name)
         omega = omega if self.omega < 0 else self.omega
         return dataclasses.replace(self, omega=omega, layers=layer_lists.spell(chosen))
+
+    def layer_rule(self, family: str | None) -> str:
+        return PRESETS[self.preset][1] if self.layers == layer_lists.AUTO else self.layers
 
     def contrasts(self) -> bool:
         return self.cicd

@@ -168,8 +168,8 @@ def dleaf(prompt: Prompt, layers: tuple[int, ...], gamma: float, k: float) -> Te
     return forward(prompt.host, prompt.extended, dleaf_attention(prompt, gamma, "running", "mean", k, layers))
 
 
-def sevi(prompt: Prompt, layers: tuple[int, ...], omega: float) -> Tensor:
-    return forward(prompt.host, prompt.extended, sevi_attention(prompt, omega, 0.2, "prompt", layers))
+def sevi(prompt: Prompt, layers: tuple[int, ...], omega: float, others: str) -> Tensor:
+    return forward(prompt.host, prompt.extended, sevi_attention(prompt, omega, 0.2, others, layers))
 
 
 def contrasted(main: Tensor, other: Tensor, prompt: Prompt, of_other: int, beta: float) -> Tensor:

@@ -1,0 +1,275 @@
+"""Conversations of every shape, ways of generating, and prompts that cannot work, on families unlike each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib.util import find_spec
+
+import pytest
+import torch
+from families import tiny
+from test_families import GENERAL, OTHERS, STRONG, answers, conversations, host, picture
+
+import hallu_models
+import registry
+from hallu_models import generation, methods
+from hallu_models.generation import conversation
+from registry.family import Cell
+
+SHAPES = ["llava", "qwen2_5_vl", "llava_next", "internvl", "idefics3", "mistral3"]
+"""One square, a grid, tiles of three kinds, and rows of unequal length."""
+
+FIRST, SECOND = picture(16, 16, 11), picture(40, 16, 12)
+
+
+def two_images(text="what is in the picture ?"):
+    content = [{"type": "image", "image": FIRST}, {"type": "text", "text": "a cat and"}]
+    return [{"role": "user", "content": [*content, {"type": "image", "image": SECOND}, {"type": "text", "text": text}]}]
+
+
+def columns_of(family, images):
+    """Number of columns before and after the chosen image's, among the image columns of one conversation."""
+    found = host(family)
+    inputs = generation.encode(found, [two_images()])
+    whole = torch.isin(inputs["input_ids"][0], torch.tensor(sorted(found.image_tokens)))
+    chosen = generation.image_columns(found, inputs, [two_images()], images)[0]
+    return chosen[whole], int(whole.sum())
+
+
+@pytest.mark.parametrize("family", SHAPES)
+def test_each_image_has_its_own_columns(family):
+    first, total = columns_of(family, 0)
+    last, _ = columns_of(family, -1)
+    assert 0 < first.sum() < total
+    assert torch.equal(first, ~last)
+    assert bool(first[: int(first.sum())].all()), "the first image's columns come first"
+
+
+@pytest.mark.parametrize("family", SHAPES)
+def test_methods_act_on_the_chosen_image(family):
+    found = host(family)
+    made = {}
+    for images in ("all", "last", 1, 2):
+        with hallu_models.attach(found, "vhr", images=images, **STRONG["vhr"]) as session:
+            generation.generate_in(session, [two_images()], max_new_tokens=2)
+            made[images] = session.observations["vhd"].values
+    assert (made["last"] == made[2]).all()
+    assert not (made["last"] == made[1]).all() and not (made["last"] == made["all"]).all()
+
+
+@pytest.mark.parametrize("method", ["cicd", "iava", "sevi", "eah", "dleaf"])
+@pytest.mark.parametrize("family", SHAPES)
+def test_every_method_runs_on_one_of_two_images(family, method):
+    parameters = {**STRONG[method], **({"instruction": GENERAL} if method == "iava" else {})}
+    batch = [two_images(), *conversations([0, 2])]
+    others = [OTHERS[0], OTHERS[3], OTHERS[1]]
+    made = [
+        [
+            one.token_ids
+            for one in host(family).generate(
+                part, method, max_new_tokens=3, images="last", other_images=images, **parameters
+            )
+        ]
+        for part, images in ((batch, others), (batch[:1], others[:2]))
+    ]
+    assert made[0][0] == made[1][0]
+
+
+def test_a_prompt_without_the_chosen_image_is_the_plain_models():
+    found = host("llava")
+    plain = found.generate(conversations([0]), max_new_tokens=3)[0].token_ids
+    assert found.generate(conversations([0]), "vhr", max_new_tokens=3, images=2)[0].token_ids == plain
+
+
+@pytest.mark.parametrize("images", ["first", 0, -1, "0", ""])
+def test_a_wrong_choice_of_images_is_named(images):
+    with pytest.raises(ValueError, match=r"images=.*allowed are all, last, and the number"):
+        host("llava").generate(conversations([0]), "vhr", images=images)
+
+
+def test_choosing_an_image_needs_conversations():
+    found = host("llava")
+    inputs = generation.encode(found, [two_images()])
+    with (
+        hallu_models.attach(found, "vhr", images="last"),
+        pytest.raises(ValueError, match=r"images=last.*Host.generate\(\)"),
+    ):
+        found.model.generate(**inputs, max_new_tokens=2)
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "gemma3", "internvl"])
+@pytest.mark.parametrize("method", ["vhr", "cicd", "iava"])
+def test_several_turns_and_a_system_prompt(family, method):
+    turns = [
+        {"role": "system", "content": "you are a helpful assistant"},
+        *conversation(FIRST, "what is in the picture ?"),
+        {"role": "assistant", "content": [{"type": "text", "text": "a cat ."}]},
+        {"role": "user", "content": "is there a dog ?"},
+    ]
+    parameters = {**STRONG[method], **({"instruction": GENERAL} if method == "iava" else {})}
+    found = host(family)
+    together, alone = (
+        found.generate(part, method, max_new_tokens=3, other_images=[OTHERS[0]] * len(part), **parameters)
+        for part in ([turns, *conversations([1])], [turns])
+    )
+    assert together[0].token_ids == alone[0].token_ids
+
+
+GENERATING = {
+    "greedy": {},
+    "sampling": {"do_sample": True, "temperature": 0.8, "top_k": 0},
+    "beams": {"num_beams": 2},
+    "sequences": {"do_sample": True, "num_return_sequences": 2},
+    "beam sequences": {"num_beams": 3, "num_return_sequences": 2},
+    "at least": {"min_new_tokens": 5, "eos_token_id": 30},
+    "repetition": {"repetition_penalty": 1.5},
+    "no repetition": {"no_repeat_ngram_size": 2},
+}
+
+
+@pytest.mark.parametrize("options", GENERATING.values(), ids=GENERATING)
+@pytest.mark.parametrize("method", ["vhr", "eah", "dleaf", "sevi", "cicd"])
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "qwen3_vl"])
+def test_ways_of_generating(family, method, options):
+    """At identity settings each is the plain model's; with the method on, the caller's batch size stays."""
+    from registry import cards
+
+    found = host(family)
+    inputs = generation.encode(found, conversations([0, 2, 3]))
+    other = generation.encode(
+        found,
+        [
+            conversation(image, message[0]["content"][-1]["text"])
+            for image, message in zip((OTHERS[0], None, OTHERS[3]), conversations([0, 2, 3]))
+        ],
+    )
+
+    def run(name, parameters):
+        torch.manual_seed(7)
+        with torch.no_grad(), hallu_models.attach(found, name, other_images=other, **parameters):
+            return found.model.generate(**inputs, max_new_tokens=6, **options)
+
+    plain = run(None, {})
+    assert torch.equal(run(method, dict(cards.load(method).identity)), plain)
+    assert run(method, STRONG[method]).shape[0] == plain.shape[0]
+
+
+@pytest.mark.parametrize("method", ["cicd", "sevi"])
+def test_a_negative_branch_beside_a_static_cache(method):
+    found = host("llava")
+    inputs, others = generation.encode(found, conversations([0])), [OTHERS[0]]
+    static = {"cache_implementation": "static", "max_new_tokens": 3}
+    with hallu_models.attach(found, method, other_images=others, **STRONG[method]):
+        expected = found.model.generate(**inputs, max_new_tokens=3)
+        with pytest.raises(ValueError, match=r"static cache has room .* branch=\"sequential\""):
+            found.model.generate(**inputs, **static)
+    with hallu_models.attach(found, method, other_images=others, branch="sequential", **STRONG[method]):
+        assert torch.equal(found.model.generate(**inputs, **static), expected)
+
+
+@pytest.mark.parametrize(
+    "options", [{"assistant_model": object()}, {"prompt_lookup_num_tokens": 3}, {"prefill_chunk_size": 8}], ids=str
+)
+def test_assisted_decoding_is_refused(options):
+    found = host("llava")
+    inputs = generation.encode(found, conversations([0]))
+    with hallu_models.attach(found, "vhr"), pytest.raises(ValueError, match="neither assisted decoding nor"):
+        found.model.generate(**inputs, **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+def test_half_precision_runs(family, dtype):
+    model, processor = tiny.BUILDERS[family]()
+    found = hallu_models.host.inspect(tiny.randomized(model).to(dtype), processor)
+    for method in ("vhr", "eah", "dleaf", "sevi", "cicd", "iava"):
+        made = found.generate(conversations([0]), method, max_new_tokens=2, other_images=[OTHERS[0]], **STRONG[method])
+        assert len(made[0].token_ids) == 2, method
+
+
+def test_a_processor_without_a_chat_template(monkeypatch):
+    found = host("qwen2_5_vl")
+    monkeypatch.setattr(found.processor, "chat_template", None)
+    with pytest.raises(ValueError, match=r"no chat template; set host.processor.chat_template"):
+        found.generate(conversations([0]))
+
+
+def test_a_template_that_leaves_the_image_out(monkeypatch):
+    found = host("qwen2_5_vl")
+    monkeypatch.setattr(found.processor, "chat_template", "describe the image .")
+    with pytest.raises(ValueError, match="image"):
+        found.generate(conversations([0]))
+
+
+def test_an_image_token_that_never_occurs():
+    found = host("llava")
+    inputs = generation.encode(found, conversations([0]))
+    other = dataclasses.replace(found, image_tokens=frozenset({99}))
+    with (
+        hallu_models.attach(other, "vhr"),
+        pytest.raises(ValueError, match=r"image token \(99\) is nowhere in its"),
+    ):
+        found.model.generate(**inputs, max_new_tokens=2)
+
+
+def test_a_prompt_longer_than_the_context(monkeypatch):
+    found = host("llava")
+    monkeypatch.setattr(found.decoder.config, "max_position_embeddings", 20)
+    with pytest.raises(ValueError, match=r"prompt of \d+ tokens is longer than the model's context of 20"):
+        found.generate(conversations([0]))
+
+
+def test_inputs_on_another_device():
+    found = host("llava")
+    inputs = generation.encode(found, conversations([0]))
+    with hallu_models.attach(found, "vhr") as session:
+        session._given = {**inputs, "input_ids": inputs["input_ids"].to("meta")}
+        with pytest.raises(ValueError, match="input_ids are on meta, the model's word embeddings on cpu"):
+            session._prompt(1)
+
+
+def test_families_with_exactly_one_image_say_so():
+    with pytest.raises(ValueError, match="instructblip takes exactly one image a prompt, and a prompt has 0"):
+        answers("instructblip", "vhr", [2])
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_as_many_other_images_as_images(number):
+    with pytest.raises(ValueError, match=f"other_images has {number} images, and the conversations have 4"):
+        host("llava").generate([two_images(), two_images()], "cicd", other_images=[FIRST] * number)
+
+
+@pytest.mark.parametrize("quantization", ["8bit", "4bit", "2bit"])
+def test_quantised_weights_need_bitsandbytes_and_cuda(quantization):
+    expected = "allowed are 8bit and 4bit" if quantization == "2bit" else "needs .*(bitsandbytes|CUDA)"
+    if quantization != "2bit" and torch.cuda.is_available() and find_spec("bitsandbytes"):
+        assert hallu_models.load("demo", quantization=quantization).model.is_quantized
+        return
+    with pytest.raises(ValueError, match=f"quantization={quantization}.*{expected}"):
+        hallu_models.load("demo", quantization=quantization)
+
+
+def test_device_map_auto_runs():
+    found = hallu_models.load("demo", device_map="auto")
+    assert found.generate([conversation(FIRST, "what is in the picture ?")], "vhr", max_new_tokens=2)[0].tokens
+
+
+@pytest.mark.parametrize(
+    ("method", "depth", "said"),
+    [
+        ("vhr", 28, ["vhr: layers=1+last:14/32 is a rule for 32 layers; of this model's 28 they are 1+16-27"]),
+        ("vhr", 32, []),
+        ("sevi", 40, ["sevi: layers=8/32-31/32 is a rule for 32 layers; of this model's 40 they are 10-38"]),
+        ("eah+cicd", 28, []),
+        (None, 28, []),
+    ],
+)
+def test_layer_rules_say_that_they_scale(method, depth, said):
+    assert methods.scaled_layers(method, None, depth, {}) == said
+
+
+def test_a_refused_cell_is_refused_where_the_method_is_built(monkeypatch):
+    row = dataclasses.replace(registry.families()["gemma3"], cells={"eah": Cell("refused", "for this test")})
+    monkeypatch.setattr("registry.family.load", lambda: {"gemma3": row})
+    with pytest.raises(ValueError, match="eah is refused on the family gemma3: for this test"):
+        methods.build("eah", "gemma3", 4, {})
