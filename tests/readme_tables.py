@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 import registry
-from registry import card_text
+from registry import card_text, matrix
 
 README = Path(__file__).parent.parent / "README.md"
 
 
 def generated() -> dict[str, str]:
     """Text between ``<!-- name -->`` and ``<!-- /name -->`` by name."""
-    return {"methods": card_text.markdown(list(registry.methods().values()))}
+    methods = registry.methods()
+    return {"methods": card_text.markdown(list(methods.values())), "matrix": matrix.markdown(list(methods))}
 
 
 def renewed(text: str) -> str:
