@@ -14,7 +14,7 @@ DIAGNOSE = $(BIN)/hallu diagnose --image demo:9
 demo: $(STAMP)
 	$(call RUN,llava_base)
 	$(call RUN,llava_vhr)
-	$(BIN)/hallu compare results/llava_base results/llava_vhr
+	$(BIN)/hallu compare results/llava_base results/llava_vhr --plot results/compare.png --html results/compare.html
 
 test: $(DEV)
 	$(BIN)/python -m pytest
@@ -41,7 +41,7 @@ readme: $(DEV)
 $(STAMP): setup.cfg pyproject.toml
 	@echo "installing into $(VENV): about 7 GB, a few minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable '.[plot]'
 	touch $@
 
 $(DEV): $(STAMP)
