@@ -90,8 +90,11 @@ def test_alpha_one_answers_as_the_control_arm(workplace):
 
 
 def test_two_processes_score_as_one(workplace):
-    launcher = (BIN / "accelerate", "launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "-m", "lmms_eval")
-    evaluate(workplace, "llava_vhr", launcher=launcher, output="results/two", OMP_NUM_THREADS="1")
+    # accelerate launch --cpu starts a single process, whatever number it is given.
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "lmms_eval")
+    settings = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    evaluate(workplace, "llava_vhr", launcher=launcher, output="results/two", **settings)
+    assert results(workplace / "results" / "two")["config"]["resolved_cli_args"]["hallu"]["processes"] == 2
     assert scores(workplace / "results" / "two") == scores(workplace / "results" / "llava_vhr")
     assert answers(workplace / "results" / "two") == answers(workplace / "results" / "llava_vhr")
 

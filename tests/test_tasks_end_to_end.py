@@ -33,7 +33,10 @@ def data(tmp_path_factory):
 def command(folder, tasks, *more, processes=1, model="llava_base", pretrained="demo", **environment):
     launcher = [BIN / "lmms-eval"]
     if processes > 1:
-        launcher = [BIN / "accelerate", "launch", "--cpu", "--num_processes", processes, "-m", "lmms_eval"]
+        # accelerate launch --cpu starts a single process, whatever number it is given.
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes]
+        launcher += ["-m", "lmms_eval"]
+        environment = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", **environment}
     line = [
         *launcher, "--model", model, "--model_args", f"pretrained={pretrained}", "--tasks", ",".join(tasks),
         "--batch_size", "16", "--output_path", folder / "out", "--log_samples", *more,
@@ -77,6 +80,7 @@ def run(data, tmp_path_factory):
             cache = str(folder.parent / "cache")
             finished = command(folder, tasks, *more, processes=processes, HALLU_DATA=str(data), XDG_CACHE_HOME=cache)
             assert results(folder), finished.stderr[-3000:] + finished.stdout[-3000:]
+            assert results(folder)["config"]["resolved_cli_args"]["hallu"]["processes"] == processes
             done[limit, processes, threads] = folder
         return done[limit, processes, threads]
 
