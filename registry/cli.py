@@ -79,6 +79,11 @@ COMMANDS: Mapping[str, Command] = {
         "hallu_models.diagnostics.command:run",
         "hallu_models.diagnostics.command:arguments",
     ),
+    "calibrate": Command(
+        "suggest a method's layers for a model, and write a preset file",
+        "hallu_models.calibrate.command:run",
+        "hallu_models.calibrate.command:arguments",
+    ),
     "doctor": Command(
         "check the installation; exit code 1 if something is wrong",
         "registry.listing:doctor",

@@ -1,0 +1,230 @@
+"""`hallu calibrate`: the rule on made-up figures and on the demo model, and the preset file that it writes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import hallu_models
+from hallu_models import methods, models
+from hallu_models.calibrate import prompts, vision_layers
+from hallu_models.demo import held_out
+from registry import cli, preset_file
+from registry.errors import BadArgument, CardError
+
+PRESET = preset_file.PresetFile("vhr", "demo", 8, {"layers": "4-6", "alpha": 1.5}, "by hand")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "found.yaml"
+    path.write_text(PRESET.text(), encoding="utf-8")
+    return str(path)
+
+
+# The rule.
+
+
+def upper_half(divergence):
+    return divergence > np.sort(divergence, axis=-1)[..., [divergence.shape[-1] // 2 - 1]]
+
+
+def test_layers_that_stand_out_in_most_prompts_are_chosen():
+    rng = np.random.default_rng(0)
+    divergence = rng.uniform(0.9, 1.1, size=(40, 5, 4))
+    divergence[:, 1] *= 2  # Stands out everywhere,
+    divergence[:, 3] *= np.where(rng.random(40) < 0.5, 1.6, 0.4)[:, None]  # sometimes,
+    divergence[:, 4] /= 2  # nowhere.
+    found = vision_layers.standing(divergence, upper_half(divergence))
+    assert found.chosen == (1,)
+    assert found.score[1] == pytest.approx(2, abs=0.1) and found.score[4] == pytest.approx(0.5, abs=0.1)
+    assert (found.low < found.score).all() and (found.score < found.high).all()
+    assert found.high[3] - found.low[3] > 3 * (found.high[1] - found.low[1])
+
+
+def test_a_loud_prompt_counts_as_much_as_a_quiet_one():
+    divergence = np.random.default_rng(1).uniform(1, 2, size=(20, 4, 4))
+    louder = divergence * np.geomspace(1, 1000, 20)[:, None, None]
+    assert np.allclose(*(vision_layers.standing(d, upper_half(d)).score for d in (divergence, louder)))
+
+
+def test_only_reinforced_heads_count_and_steady_ones_are_named():
+    divergence = np.tile(np.array([[5.0, 1, 1, 3], [1, 2, 9, 1], [1, 2, 1, 3]]), (10, 1, 1))
+    divergence[:2, 1, :] = [9, 2, 1, 1]  # Two of ten prompts select head 0 instead of head 2.
+    found = vision_layers.standing(divergence, upper_half(divergence))
+    assert found.score == pytest.approx([4 / 4, 5.5 / 4, 2.5 / 4])
+    assert found.steady == ((0, 3), (1,), (1, 3))
+
+
+def test_a_model_that_does_not_look_is_refused():
+    with pytest.raises(ValueError, match="does the prompt hold the image"):
+        vision_layers.standing(np.zeros((8, 3, 4)), np.zeros((8, 3, 4), dtype=bool))
+
+
+def test_it_measures_the_plain_model():
+    host = hallu_models.load("demo", device="cpu")
+    subjects = prompts.drawn(8)
+    found = vision_layers.measure(host, subjects)
+    strength = np.zeros((8, host.depth))
+    for number, subject in enumerate(subjects):
+        (answer,) = host.generate([subject.conversation()], "vhr", layers="all", alpha=1.0, max_new_tokens=1)
+        divergence = torch.from_numpy(answer.observations["vhd"].values[0])
+        for layer, row in enumerate(divergence):
+            strength[number, layer] = row[row > row.median()].mean()
+    expected = (strength / np.median(strength, axis=1, keepdims=True)).mean(axis=0)
+    np.testing.assert_allclose(found.score, expected, rtol=1e-4)
+
+
+def test_its_scenes_are_not_the_ones_that_the_demo_tasks_ask_about():
+    asked = {scene.picture.tobytes() for scene in held_out.held_out()}
+    assert not asked & {subject.image.tobytes() for subject in prompts.drawn(16)}
+
+
+# The command.
+
+
+def test_what_it_writes_is_what_a_run_uses(tmp_path, capsys):
+    output = tmp_path / "demo.yaml"
+    assert cli.main(["calibrate", "--method", "vhr", "--limit", "16", "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    written = preset_file.read(output)
+    assert f"layers={written.parameters['layers']}, over 16 prompts" in printed
+    assert f"--model llava_vhr --model_args pretrained=demo,preset={output}" in printed
+    assert written.how.startswith(vision_layers.RULE) and "16 prompts (drawn scenes)" in written.how
+    assert len(written.measured) == written.depth == 8
+    run = models.llava_vhr(pretrained="demo", device="cpu", preset=str(output)).run
+    assert run["parameters"] == f"alpha=2,layers={written.parameters['layers']},top_k=0,variant=paper"
+
+
+def test_images_and_prompts_of_the_user(tmp_path, capsys):
+    lines = []
+    for number, subject in enumerate(prompts.drawn(9)):
+        subject.image.save(tmp_path / f"{number}.png")
+        lines.append(json.dumps({"image": f"{number}.png", "caption": "not needed", "prompt": f"Is it {number}?"}))
+    captions = tmp_path / "captions.jsonl"
+    captions.write_text("\n".join(lines), encoding="utf-8")
+    assert [subject.prompt for subject in prompts.of_file(captions, 2)] == ["Is it 0?", "Is it 1?"]
+    assert cli.main(["calibrate", "--method", "vhr", "--captions", str(captions), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["depth"] == 8 and f"9 prompts ({captions})" in found["how"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--method", "ad_hh"], "--method ad_hh: nothing is known to measure for it; allowed: vhr"),
+        (
+            ["--method", "vhr", "--model_args", "pretrained=demo,alpha=2"],
+            "--model_args alpha: expected name=value with",
+        ),
+        (["--method", "vhr", "--limit", "0"], "--limit 0: a whole number of at least 1"),
+        (["--method", "vhr", "--output", "a.json"], "ends in .yaml"),
+        (["--method", "vhr", "--output", "nowhere/a.yaml"], "does not exist"),
+        (["--method", "vhr", "--captions", "nowhere.jsonl"], "--captions nowhere.jsonl: cannot be read"),
+    ],
+)
+def test_bad_calls_are_refused_before_the_model_is_loaded(given, message, capsys, monkeypatch):
+    monkeypatch.setattr("hallu_models.host.load", lambda **_: pytest.fail("the model was loaded"))
+    assert cli.main(["calibrate", *given]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"image_id": 1, "caption": "a cat"}', "line 2: expected"),
+        ("[]", "line 2: expected"),
+        ("not json", "line 2: Expecting value"),
+        ('{"image": "none.png"}', "line 2: --image .*none.png: no such file"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, message):
+    prompts.drawn(1)[0].image.save(tmp_path / "a.png")
+    path = tmp_path / "captions.jsonl"
+    path.write_text(f'{{"image": "a.png"}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        prompts.of_file(path)
+
+
+def test_too_few_prompts_and_layers_that_do_not_stand_out_are_named(tmp_path, capsys, monkeypatch):
+    assert cli.main(["calibrate", "--method", "vhr", "--limit", "3"]) == 2
+    assert "3 prompts are too few" in capsys.readouterr().err
+    flat = vision_layers.Standing(np.ones(8), np.full(8, 0.9), np.full(8, 1.1), ((),) * 8)
+    monkeypatch.setattr(vision_layers, "measure", lambda *_: flat)
+    output = tmp_path / "none.yaml"
+    assert cli.main(["calibrate", "--method", "vhr", "--output", str(output)]) == 2
+    assert "no layer stands out over 64 prompts" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_help_states_the_rule_and_its_limits_without_torch():
+    script = (
+        "import sys, contextlib, io\nfrom registry import cli\n"
+        "with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):\n"
+        "    cli.main(['calibrate', '--help'])\n"
+        "assert 'the rule for vhr' in out.getvalue() and 'its limits' in out.getvalue()\n"
+        "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# The file.
+
+
+def test_its_values_are_defaults_that_arguments_override(file):
+    assert methods.check("vhr", {"preset": file}) == {"vhr": {"layers": "4-6", "alpha": 1.5}}
+    assert methods.check("vhr", {"preset": file, "alpha": "3"}) == {"vhr": {"layers": "4-6", "alpha": 3.0}}
+    assert methods.check("eah+vhr", {"preset": file, "vhr.layers": "7"})["vhr"] == {"layers": "7", "alpha": 1.5}
+    (item,) = methods.build("vhr", "llava", 8, {"preset": file})
+    assert (item.layers, item.alpha) == ("4-6", 1.5)
+
+
+def test_a_method_s_own_parameter_of_the_same_name_is_not_a_file():
+    assert methods.check("sevi", {"preset": "focused"}) == {"sevi": {"preset": "focused"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "depth", "preset", "message"),
+    [
+        ("eah", 8, None, "holds parameters of vhr, and the method in use is eah"),
+        (None, 8, None, "the method in use is none"),
+        ("vhr", 32, None, "found on demo with 8 layers, and this model has 32; run `hallu calibrate --method vhr`"),
+        ("vhr", 8, "strong", "preset=strong is no preset file: its name ends in .yaml"),
+    ],
+)
+def test_a_file_of_another_method_or_model_is_refused(file, method, depth, preset, message):
+    with pytest.raises(BadArgument, match=message):
+        methods.build(method, "llava", depth, {"preset": preset or file})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"depth": None}, "depth: None is not a whole number"),
+        ({"method": ""}, "method: is missing"),
+        ({"parameters": {}}, "parameters: is missing"),
+        ({"layers": "1"}, "layers: unknown key"),
+    ],
+)
+def test_a_malformed_file_is_named_with_its_key(tmp_path, change, message):
+    import yaml
+
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump({**vars(PRESET), **change}), encoding="utf-8")
+    with pytest.raises(CardError, match=rf"bad\.yaml: {message}"):
+        methods.check("vhr", {"preset": str(path)})
+
+
+def test_a_missing_file_and_a_wrong_value_in_it_are_named(tmp_path):
+    with pytest.raises(CardError, match=r"nowhere\.yaml: cannot be read"):
+        methods.check("vhr", {"preset": str(tmp_path / "nowhere.yaml")})
+    path = tmp_path / "bad.yaml"
+    path.write_text(PRESET.text().replace("1.5", "loud"), encoding="utf-8")
+    with pytest.raises(BadArgument, match="vhr: alpha=loud is not a number"):
+        methods.check("vhr", {"preset": str(path)})
