@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from hallu_tasks.results import Sample
 from hallu_tasks.scoring import amber, chair, hallusion, mme, pope, textvqa
+from hallu_tasks.scoring.paired import NOTHING
+from hallu_tasks.scoring.ratios import Ratio
 from hallu_tasks.scoring.units import Array, Statistic
 
 __all__ = ["BENCHMARKS", "Benchmark", "Metric", "of"]
@@ -20,8 +22,9 @@ Direction = Literal["higher", "lower"]
 class Metric:
     """One row. `direction` is the better one, ``None`` where neither is.
 
-    `outcome` names the 0/1 column of a proportion, whose p value is McNemar's. `subtasks` restricts MME's
-    questions. Metrics that are no `headline` are shown on request.
+    `outcome` names the 0/1 column of a proportion, whose p value is McNemar's, and `among` that of the documents
+    it is a proportion of, where these are not all. `subtasks` restricts MME's questions. Metrics that are no
+    `headline` are shown on request.
     """
 
     name: str
@@ -31,7 +34,13 @@ class Metric:
     unit: str = "percent"
     headline: bool = True
     outcome: str | None = None
+    among: str | None = None
     subtasks: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> str:
+        """Why it is undefined where nothing counts."""
+        return self.statistic.empty if isinstance(self.statistic, Ratio) else NOTHING
 
 
 @dataclass(frozen=True)
@@ -160,8 +169,8 @@ def _amber_generative(records: Iterable[Record]) -> list[Metric]:
     return [
         Metric("chair", "CHAIR", table["chair"], "lower"),
         Metric("cover", "Cover", table["cover"], "higher"),
-        # A ratio and no proportion of the documents: blank responses are neither right nor wrong.
-        Metric("hal", "Hal", table["hal"], "lower"),
+        # Blank responses are neither right nor wrong.
+        Metric("hal", "Hal", table["hal"], "lower", outcome="responses_hallucinated", among="responses_answered"),
         Metric("cog", "Cog", table["cog"], "lower"),
         Metric("mean_length", "mean length", table["mean_length"], None, "tokens"),
     ]

@@ -1,7 +1,7 @@
 """``hallu compare``: runs of lmms-eval side by side, with paired differences on the same documents.
 
 The first arm is the baseline. Every other arm gets, for every metric, the difference to it with a 95 %
-interval from a bootstrap over images, a p value, and a verdict. The p value of a proportion (CHAIR_s,
+interval from a bootstrap over images, a p value, and a verdict. The p value of a proportion (CHAIR_s, Hal,
 accuracy) is McNemar's exact one, that of a ratio comes from the same bootstrap. An arm is better or worse
 only where the p value stays below 0.05 after Holm's correction over everything that is shown and the interval
 leaves out zero; the second condition matters where several questions share an image, which McNemar's test
@@ -246,7 +246,10 @@ def _contrast(
     if metric.outcome is None:
         return paired.compare(a, b, statistic=metric.statistic, unit=unit, resamples=resamples, seed=seed)
     if len(set(unit.values())) == len(unit):
-        return paired.compare_proportions(a, b, outcome=metric.outcome, resamples=resamples, seed=seed)
+        return paired.compare_proportions(
+            a, b, outcome=metric.outcome, among=metric.among, empty=metric.empty, resamples=resamples, seed=seed
+        )
+    assert metric.among is None  # Of the questions that share an image, all count.
     result = paired.compare(a, b, statistic=metric.statistic, unit=unit, resamples=resamples, seed=seed)
     outcomes = [(a[document][metric.outcome], b[document][metric.outcome]) for document in a]
     only_a, only_b = (sum(pair == alone for pair in outcomes) for alone in ((1, 0), (0, 1)))

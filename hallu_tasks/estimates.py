@@ -52,7 +52,8 @@ class Bootstrap:
     def score(self, metric: Metric, records: Mapping[Any, Record], unit: Mapping[Any, Hashable]) -> Score:
         """The metric over `records`, resampling units; a proportion of single documents gets Wilson's interval."""
         if metric.outcome is not None and len(set(unit.values())) == len(unit):
-            return Score(metric, paired.proportion(records, outcome=metric.outcome))
+            share = paired.proportion(records, outcome=metric.outcome, among=metric.among, empty=metric.empty)
+            return Score(metric, share)
         estimate = paired.estimate(
             records, statistic=metric.statistic, unit=unit, resamples=self.resamples, seed=self.seed
         )
@@ -158,16 +159,10 @@ def amber_descriptions(
         number: amber.record_generative(text, scenes[number], vocabulary, mode, similarity)
         for number, text in described.items()
     }
-    result = {
+    return {
         **amber.aggregate_generative(records.values()),
         **_scores("AMBER generative", records, {number: number for number in records}, bootstrap),
     }
-    # Among the responses that say anything, Hal is a proportion.
-    said = {number: record for number, record in records.items() if record["responses_answered"]}
-    if said:
-        hal = paired.proportion(said, outcome="responses_hallucinated")
-        result["hal"] = Score(result["hal"].metric, hal)
-    return result
 
 
 def amber_answers(

@@ -2,7 +2,7 @@
 
 * Ratios of sums (CHAIR_i, recall, F1, yes ratio, MME points): `estimate` and `compare` resample *units*,
   the images, with all their documents, and take percentiles (Efron 1979). Both arms get the same resamples.
-* Proportions of independent documents (CHAIR_s, one outcome an image): `proportion` gives the Wilson
+* Proportions of independent documents (CHAIR_s and Hal, one outcome an image): `proportion` gives the Wilson
   interval (Wilson 1927), `compare_proportions` the exact McNemar test (McNemar 1947).
 * Several comparisons at once: `holm` (Holm 1979).
 
@@ -27,6 +27,7 @@ from hallu_tasks.scoring.ratios import Ratio
 from hallu_tasks.scoring.units import Arm, Array, Records, Statistic, Units, summed
 
 __all__ = [
+    "NOTHING",
     "Comparison",
     "Estimate",
     "Ratio",
@@ -40,6 +41,8 @@ __all__ = [
 ]
 
 Interval = tuple[float, float]
+
+NOTHING = "there are no documents"
 
 _CHUNK = 500  # resamples drawn at once: bounds the memory without changing the draws
 _KEPT = 100_000_000  # bytes: larger draws and sums are not kept for the next statistic
@@ -155,14 +158,18 @@ def compare(
     )
 
 
-def proportion(records: Records, *, outcome: str, confidence: float = 95.0) -> Estimate:
+def proportion(
+    records: Records, *, outcome: str, among: str | None = None, empty: str = NOTHING, confidence: float = 95.0
+) -> Estimate:
     """Return the percentage of documents whose 0/1 column `outcome` is 1, with its Wilson interval.
 
-    For documents that are independent of each other; where several share an image, use `estimate`.
+    `among` is the 0/1 column of the documents that count, as AMBER's ``responses_answered``; without it all do.
+    `empty` is the reason that is given where none does. For documents that are independent of each other; where
+    several share an image, use `estimate`.
     """
     _check_settings(1, confidence)
     (arm,) = summed([records], None)
-    return _wilson_estimate(_outcomes(arm, outcome), confidence)
+    return _wilson_estimate(_outcomes(arm, outcome), _counted(arm, among), empty, confidence)
 
 
 def compare_proportions(
@@ -170,32 +177,40 @@ def compare_proportions(
     b: Records,
     *,
     outcome: str,
+    among: str | None = None,
+    empty: str = NOTHING,
     resamples: int = 10_000,
     seed: int = 0,
     confidence: float = 95.0,
 ) -> Comparison:
     """Compare the share of documents whose 0/1 column `outcome` is 1, as CHAIR_s's ``captions_hallucinated``.
 
-    Each arm has a Wilson interval, the p value is McNemar's exact test, and the interval of the difference
-    is the percentile bootstrap of `compare`. For documents that are independent of each other; where several
-    share an image, use `compare`.
+    `among` and `empty` are those of `proportion`; a document that counts in one arm only is in that arm's share
+    and leaves no pair for the test. Each arm has a Wilson interval, the p value is McNemar's exact test, and the
+    interval of the difference is the percentile bootstrap of `compare`. For documents that are independent of
+    each other; where several share an image, use `compare`.
     """
     arms = summed([a, b], None)
-    outcomes = [_outcomes(arm, outcome) for arm in arms]
-    hits_a, hits_b = ([{"hits": hit, "documents": 1} for hit in column] for column in outcomes)
+    hits = [_outcomes(arm, outcome) for arm in arms]
+    counted = [_counted(arm, among) for arm in arms]
+    rows_a, rows_b = (
+        [{"hits": hit * counts, "documents": counts} for hit, counts in zip(*columns, strict=True)]
+        for columns in zip(hits, counted, strict=True)
+    )
     result = compare(
-        hits_a,
-        hits_b,
-        statistic=Ratio("hits", ("documents",), "there are no documents"),
+        rows_a,
+        rows_b,
+        statistic=Ratio("hits", ("documents",), empty),
         resamples=resamples,
         seed=seed,
         confidence=confidence,
     )
-    if not len(outcomes[0]):
-        return result
-    only_a = int(np.count_nonzero(outcomes[0] > outcomes[1]))
-    only_b = int(np.count_nonzero(outcomes[1] > outcomes[0]))
-    left, right = (_wilson_estimate(column, confidence) for column in outcomes)
+    left, right = (_wilson_estimate(*columns, empty, confidence) for columns in zip(hits, counted, strict=True))
+    if result.difference is None:
+        return replace(result, a=left, b=right)
+    both = (counted[0] * counted[1]).astype(bool)
+    only_a = int(np.count_nonzero(hits[0][both] > hits[1][both]))
+    only_b = int(np.count_nonzero(hits[1][both] > hits[0][both]))
     return replace(
         result,
         a=left,
@@ -363,13 +378,17 @@ def _outcomes(arm: Arm, outcome: str) -> Array:
     return column
 
 
-def _wilson_estimate(outcomes: Array, confidence: float) -> Estimate:
-    trials, successes = len(outcomes), int(outcomes.sum())
+def _counted(arm: Arm, among: str | None) -> Array:
+    return np.ones(len(arm.matrix)) if among is None else _outcomes(arm, among)
+
+
+def _wilson_estimate(outcomes: Array, counted: Array, empty: str, confidence: float) -> Estimate:
+    trials, successes = int(counted.sum()), int((outcomes * counted).sum())
     return Estimate(
         value=100 * successes / trials if trials else None,
         interval=wilson(successes, trials, confidence),
         method="Wilson",
         confidence=confidence,
         units_count=trials,
-        reasons={} if trials else dict.fromkeys(("value", "interval"), "there are no documents"),
+        reasons={} if trials else dict.fromkeys(("value", "interval"), empty),
     )
