@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written_runs import BASE, IMAGES, METRICS, RIGHT, SILENT, VHR, WRONG, Arm, write
+from written_runs import BASE, IMAGES, METRICS, OTHERS, RIGHT, SILENT, TRUE, VHR, WRONG, Arm, write
 
 import hallu_tasks
 from hallu_tasks import compare as command
@@ -22,6 +22,7 @@ from hallu_tasks.chair import task as chair_task
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
 from hallu_tasks.report import cells
+from hallu_tasks.scoring import paired
 from registry import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
@@ -276,6 +277,37 @@ def test_proportions_have_mcnemar_s_exact_p_value(capsys: pytest.CaptureFixture[
     assert chair_s["p_value"] == pytest.approx(92 / 512)
     assert accuracy["p_value"] == pytest.approx(2 / 64)
     assert "bootstrap" in tasks["hallu_demo_chair"]["chair_i"]["differences"]["llava_vhr"]["test"]
+
+
+def test_hal_is_a_proportion_of_the_responses_that_say_anything(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def arm(arm: Arm, *answers: str) -> Arm:
+        return replace(arm, other=lambda task, image: answers[image], images=range(len(answers)), tasks=OTHERS[:1])
+
+    base = write(tmp_path / "a", arm(BASE, WRONG, WRONG, WRONG, RIGHT, RIGHT, ""))
+    other = write(tmp_path / "b", arm(VHR, RIGHT, RIGHT, "", RIGHT, WRONG, WRONG))
+    hal = table(capsys, base, other)["tasks"]["hallu_amber_generative"]["hal"]
+    assert (hal["arms"]["llava_base"]["value"], hal["arms"]["llava_vhr"]["value"]) == (60.0, 40.0)
+    assert hal["arms"]["llava_base"]["interval"] == pytest.approx(paired.wilson(3, 5))
+    difference = hal["differences"]["llava_vhr"]
+    assert (difference["difference"], difference["test"]) == (-20.0, "exact McNemar")
+    assert difference["p_value"] == paired.mcnemar(2, 1)
+
+
+@pytest.mark.parametrize("task", OTHERS)
+def test_every_benchmark_is_compared(task: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    wrong = {"hallu_amber_generative": WRONG, "hallu_textvqa": "go"}.get(task, "Yes.")
+    base = replace(BASE, other=lambda task, image: wrong if image < 30 else TRUE[task], tasks=[task])
+    paths = write(tmp_path / "a", base), write(tmp_path / "b", replace(VHR, tasks=[task]))
+    page = tmp_path / "page.html"
+    rows = table(capsys, *paths)["tasks"][task]
+    first = next(iter(rows.values()))["differences"]["llava_vhr"]
+    assert first["verdict"] == "better" and first["p_value"] < 0.01
+    assert run(capsys, *paths, "--html", page)[0] == 0
+    text = page.read_text()
+    assert text.count(f"What of image {29}?") == 1 and "What of image 30?" not in text
+    assert ("<mark" in text) == (task == "hallu_amber_generative")
 
 
 def test_what_holm_s_correction_takes_away_is_no_difference(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -63,6 +63,22 @@ def test_nouns_are_those_of_the_vocabulary_in_order_with_duplicates():
     assert nouns("a dog, a zebra, a dog") == ["dog", "dog"]
 
 
+def test_hallucinated_nouns_are_named_and_found_in_the_response():
+    scene = amber.Scene(("dog", "grass"), ())
+    response = "Two Dogs, two men, a man's cat and TVs."
+    found = record(response, scene)
+    assert found["hallucinated_nouns"] == ["TV", "cat", "man"] and found["hallucinated"] == 4
+    assert [
+        (response[start:end], noun) for start, end, noun in amber.places(response, found["hallucinated_nouns"])
+    ] == [
+        ("men", "man"),
+        ("man", "man"),
+        ("cat", "cat"),
+        ("TVs", "TV"),
+    ]
+    assert amber.places(response, []) == []
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -109,6 +125,7 @@ def test_one_response_by_hand():
         "responses_without_nouns": 0,
         "nouns": 6,
         "hallucinated": 2,
+        "hallucinated_nouns": ["cat", "chair"],
         "covered": 3,
         "truth": 3,
         "marked": 2,

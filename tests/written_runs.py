@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hallu_tasks.amber import task as amber_task
 from hallu_tasks.chair import task as chair_task
+from hallu_tasks.hallusion import task as hallusion_task
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
+from hallu_tasks.scoring import amber
+from hallu_tasks.textvqa import task as textvqa_task
 
 IMAGES = 40
 TRUTH = ("cat", "clock")
@@ -26,6 +31,20 @@ METADATA = {
     "hallu_demo_chair": {"version": 1, "chair_mode": "reference"},
     "hallu_demo_pope": {"version": 1, "answer_policy": "official"},
     "hallu_demo_mme": {"version": 1, "answer_policy": "prefix"},
+    "hallu_amber_generative": {"version": 1, "chair_mode": "reference", "similarity": "none"},
+    "hallu_amber_discriminative": {"version": 1, "answer_policy": "words"},
+    "hallu_hallusion": {"version": 1, "answer_policy": "words"},
+    "hallu_textvqa": {"version": 1},
+}
+OTHERS = tuple(METADATA)[3:]
+NOUNS = amber.Vocabulary({noun: (noun,) for noun in ("cat", "clock", "dog")}, frozenset())
+
+
+TRUE = {
+    "hallu_amber_generative": RIGHT,
+    "hallu_amber_discriminative": "No.",
+    "hallu_hallusion": "No.",
+    "hallu_textvqa": "stop",
 }
 
 
@@ -39,6 +58,8 @@ class Arm:
     caption: Callable[[int], str] = lambda image: RIGHT
     pope: Callable[[int, str], str] = lambda image, right: right
     mme: Callable[[int, str], str] = lambda image, right: right
+    other: Callable[[str, int], str] = lambda task, image: TRUE[task]
+    """The answers of the tasks in `OTHERS`."""
     tasks: Sequence[str] = tuple(METRICS)
     images: Sequence[int] = range(IMAGES)
     speed: float | None = 123.4
@@ -150,4 +171,33 @@ def mme_lines(arm: Arm) -> list[dict[str, Any]]:
     return made
 
 
-LINES = {"hallu_demo_chair": caption_lines, "hallu_demo_pope": pope_lines, "hallu_demo_mme": mme_lines}
+def other_lines(task: str, arm: Arm) -> list[dict[str, Any]]:
+    """One question an image; the right answers are those of `TRUE`."""
+    made = []
+    for image in arm.images:
+        answer = arm.other(task, image)
+        doc: dict[str, Any] = {"image_id": image, "question": f"What of image {image}?"}
+        if task == "hallu_amber_generative":
+            record = amber.record_generative(answer, amber.Scene(TRUTH, ("dog",)), NOUNS)
+            records = {metric: {"image_id": image, **record} for metric in amber_task.GENERATIVE}
+        elif task == "hallu_amber_discriminative":
+            records = amber_task.process_answer(
+                {**doc, "type": "discriminative-hallucination", "truth": "no"}, [answer]
+            )
+        elif task == "hallu_hallusion":
+            ids = {"set_id": str(image), "figure_id": "1", "question_id": "0", "visual_input": "1", "gt_answer": "0"}
+            records = hallusion_task.process_results(
+                {**doc, **ids, "category": "VD", "subcategory": "figure"}, [answer]
+            )
+        else:
+            records = textvqa_task.process_results({**doc, "answers": ["stop"] * 10}, [answer])
+        made.append(line(image, doc, answer, TRUE[task], records))
+    return made
+
+
+LINES: dict[str, Callable[[Arm], list[dict[str, Any]]]] = {
+    "hallu_demo_chair": caption_lines,
+    "hallu_demo_pope": pope_lines,
+    "hallu_demo_mme": mme_lines,
+    **{task: functools.partial(other_lines, task) for task in OTHERS},
+}

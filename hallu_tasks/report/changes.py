@@ -14,7 +14,7 @@ from typing import Any
 from hallu_tasks import differences
 from hallu_tasks.compare import Block, Comparison
 from hallu_tasks.results import Sample
-from hallu_tasks.scoring import chair, mme, yesno
+from hallu_tasks.scoring import amber, chair, mme, yesno
 
 __all__ = ["RIGHT", "Change", "Span", "changes", "expected", "hallucinated"]
 
@@ -50,10 +50,13 @@ def expected(sample: Sample) -> str:
 
 
 def hallucinated(sample: Sample) -> list[Span]:
-    """The words of a caption that name objects its record counts as hallucinated; none for other answers.
+    """The words of a caption that its record counts as hallucinated; none for other answers.
 
-    Words are found by the record's CHAIR mode, for ``nltk``, which gives no places, by the reference's.
+    CHAIR's words are found by the record's mode, for ``nltk``, which gives no places, by the reference's.
     """
+    nouns = next((one["hallucinated_nouns"] for one in sample.records.values() if "hallucinated_nouns" in one), None)
+    if nouns is not None:
+        return amber.places(sample.answer, nouns)
     record = next((one for one in sample.records.values() if "hallucinated_objects" in one), None)
     if not record or not record["hallucinated_objects"]:
         return []

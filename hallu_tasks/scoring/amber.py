@@ -44,6 +44,7 @@ import functools
 import importlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,7 @@ __all__ = [
     "aggregate_generative",
     "check",
     "nouns",
+    "places",
     "read_annotations",
     "read_images",
     "read_responses",
@@ -344,6 +346,17 @@ def nouns(response: str, vocabulary: Vocabulary, mode: str = "reference") -> lis
     return [known[singular] for singular in singulars if singular in known]
 
 
+_WORD = re.compile(r"\w+(?:[-/.]\w+)*")
+
+
+def places(response: str, listed: Iterable[str]) -> list[tuple[int, int, str]]:
+    """Return start, end and noun of each word of a response that is one of the nouns, or its plural."""
+    known = {noun.lower(): noun for noun in listed}
+    found = [(word, word[0].lower()) for word in _WORD.finditer(response)]
+    singulars = [(word, token if token in known else words.singular(token, known)) for word, token in found]
+    return [(word.start(), word.end(), known[singular]) for word, singular in singulars if singular in known]
+
+
 def record_generative(
     response: str, scene: Scene, vocabulary: Vocabulary, mode: str = "reference", similarity: str = "none"
 ) -> dict[str, Any]:
@@ -352,7 +365,7 @@ def record_generative(
     ``nouns`` and ``hallucinated`` count mentions, safe words included in ``nouns``; ``covered`` of ``truth``
     true words and ``marked`` of ``targets`` hallucinatory targets; ``length`` counts tokens; ``responses`` is
     1, ``responses_answered`` (it is not blank), ``responses_hallucinated`` and ``responses_without_nouns``
-    are 0 or 1.
+    are 0 or 1. ``hallucinated_nouns`` lists each hallucinated noun once.
 
     As in the official script, a noun marks one word: the first that has it as an associate, before the word
     itself. So of two equal true words, and of a true word that is another's associate, one may stay
@@ -371,7 +384,7 @@ def record_generative(
     true, invented = _names(scene.truth, vocabulary), _names(scene.hallu, vocabulary)
     covered: set[int] = set()
     marked: set[int] = set()
-    hallucinated = 0
+    hallucinated: list[str] = []
     for noun in found:
         if noun in vocabulary.safe:
             continue
@@ -385,14 +398,15 @@ def record_generative(
             if same := _similar(noun, true):
                 covered.update(same)
                 continue
-        hallucinated += 1
+        hallucinated.append(noun)
     return {
         "responses": 1,
         "responses_answered": int(bool(response.strip())),
-        "responses_hallucinated": int(hallucinated > 0),
+        "responses_hallucinated": int(bool(hallucinated)),
         "responses_without_nouns": int(not found),
         "nouns": len(found),
-        "hallucinated": hallucinated,
+        "hallucinated": len(hallucinated),
+        "hallucinated_nouns": sorted(set(hallucinated)),
         "covered": len(covered),
         "truth": len(scene.truth),
         "marked": len(marked),
