@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import hallu_tasks
-from hallu_tasks.sweep import grid
+from hallu_tasks.sweep import grid, runs
+from hallu_tasks.sweep.command import Progress
 from registry import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
@@ -387,6 +388,36 @@ def test_the_table_has_a_line_a_setting(capsys: pytest.CaptureFixture[str], call
         "alpha=2     50.0    75.0     100.0",
         "alpha=3     75.0    62.5     100.0",
     ]
+
+
+def test_the_table_as_json(capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]) -> None:
+    lines = json.loads(sweep(capsys, *BASIC, "--json")[1])
+    assert [line["settings"] for line in lines] == [{"alpha": "1"}, {"alpha": "2"}, {"alpha": "3"}]
+    assert lines[1]["values"] == {"hallu_demo_chair": {"chair_s": 50.0, "recall": 75.0}}
+    assert lines[1]["tokens_per_second"] == 100.0
+
+
+def test_a_terminal_is_told_how_far_the_runs_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = grid.cells("llava_vhr", "", ["alpha=1,2,3"])
+    present = [runs.Job(cell, tmp_path / cell.folder, ()) for cell in cells]
+    for job, log in zip(present, ["Responding:   5%|x| 2/40\rResponding:  45%|xx| 18/40 [00:10<00:12]", "no bar yet"]):
+        job.folder.mkdir()
+        job.log.write_text(log)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress = Progress(3, 0, 3)
+    progress.going(present)
+    progress.going(present)
+    progress.done(runs.Outcome(present[0], 62.0, None))
+    told = "alpha=1 45 %, alpha=2 0 %, alpha=3 0 %"
+    assert capsys.readouterr().err.split("\r\x1b[K")[2:] == [
+        told,
+        "[1/3] alpha=1: done in 1 min 2 s; 2 left, about 1 min 2 s\n",
+    ]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    Progress(3, 0, 3).going(present)
+    assert capsys.readouterr().err == "3 runs, 3 at a time\n"
 
 
 def test_a_baseline_stands_first_and_what_makes_it_unfair_is_told(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import tempfile
 from pathlib import Path
 
+from hallu_tasks import whole_file
 from hallu_tasks.compare import Comparison
 from hallu_tasks.report import forest
 
@@ -19,7 +19,7 @@ def check(plot: Path | None, html: Path | None, images: Path | None) -> None:
     if plot is not None:
         _check("--plot", plot, (".png", ".svg", ".pdf"))
         if importlib.util.find_spec("matplotlib") is None:
-            raise ValueError("--plot needs matplotlib: pip install 'lmms-eval-hallu[plot]', or use --html instead")
+            raise ValueError("--plot needs matplotlib: pip install 'lmms-eval-hallu[plot]', or leave it out")
     if html is not None:
         _check("--html", html, (".html", ".htm"))
     if images is not None and html is None:
@@ -45,7 +45,7 @@ def write(comparison: Comparison, plot: Path | None, html: Path | None, images: 
 
         made.append((html, page.as_html(comparison, images).encode()))
     for path, content in made:
-        _write(path, content)
+        whole_file.write(path, content)
         print(f"wrote {path}", file=sys.stderr)
 
 
@@ -59,23 +59,3 @@ def _check(option: str, path: Path, endings: tuple[str, ...]) -> None:
         raise ValueError(f"{option} {path} is a folder; name a file")
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{option} {path}: the folder {folder} cannot be written to")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write under a temporary name in the same folder, then rename."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # What mkstemp makes only the owner may read.
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

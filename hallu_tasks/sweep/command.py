@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from hallu_tasks import benchmarks, differences, results, whole_file
+from hallu_tasks import benchmarks, differences, report, results, whole_file
 from hallu_tasks.results import Run
 from hallu_tasks.sweep import grid, runs, table
 from hallu_tasks.sweep.runs import Job, Outcome
@@ -21,7 +22,7 @@ __all__ = ["arguments", "run"]
 
 _OWN = ("--model", "--model_args", "--tasks", "--output_path", "--log_samples", "--config")
 _LOG_LINES = 15
-_ENDINGS = (".png", ".svg", ".pdf")
+_CLEARED = "\r\x1b[K"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw CHAIR_s against recall: .png, .svg or .pdf")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--baseline", metavar="RESULTS", help="a run of the plain model, shown beside the settings")
     parser.add_argument("more", nargs="*", metavar="ARGUMENT", help="after --: further arguments of lmms-eval")
 
@@ -69,7 +71,7 @@ def run(given: argparse.Namespace) -> int:
         progress = Progress(len(jobs), len(jobs) - len(waiting), given.jobs)
         try:
             with _terminated_as_interrupted():
-                runs.start_all(waiting, given.jobs, lock, progress.done)
+                runs.start_all(waiting, given.jobs, lock, progress.done, progress.going)
         except KeyboardInterrupt:
             print("hallu: interrupted; the same command goes on from here", file=sys.stderr)
             return 130
@@ -80,12 +82,16 @@ def run(given: argparse.Namespace) -> int:
 
 
 class Progress:
-    """A line as each run ends, with the time that the others will take; the end of the log where one failed."""
+    """A line as each run ends, with the time that the others will take; the end of the log where one failed.
+
+    A terminal's last line tells how far the present runs are.
+    """
 
     def __init__(self, total: int, before: int, at_once: int) -> None:
         self.failed: list[Job] = []
         self._total, self._ended, self._at_once = total, before, at_once
         self._seconds: list[float] = []
+        self._live, self._shown = sys.stderr.isatty(), 0.0
         found = f", {before} of them are there already" if before else ""
         self._print(f"{total} runs{found}" + (f", {at_once} at a time" if at_once > 1 else ""))
 
@@ -104,6 +110,16 @@ class Progress:
             self._print(f"    {text}")
         self._print(f"    (the whole log: {job.log})")
 
+    def going(self, present: Sequence[Job]) -> None:
+        """Tell how far the runs are, once a second."""
+        now = time.monotonic()
+        if not self._live or now < self._shown + 1:
+            return
+        self._shown = now
+        told = ", ".join(f"{job.cell.text} {runs.share(job)} %" for job in present)
+        room = shutil.get_terminal_size().columns - 1
+        print(f"{_CLEARED}{told[:room]}", end="", file=sys.stderr, flush=True)
+
     def _left(self) -> str:
         left = self._total - self._ended
         if not left:
@@ -112,7 +128,7 @@ class Progress:
         return f"; {left} left, about {_duration(seconds)}"
 
     def _print(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(f"{_CLEARED if self._live else ''}{text}", file=sys.stderr, flush=True)
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -120,12 +136,7 @@ def _check(given: argparse.Namespace) -> None:
         raise ValueError(f"--jobs {given.jobs}: a whole number of at least 1")
     if own := [text for text in given.more if text.partition("=")[0] in _OWN]:
         raise ValueError(f"{own[0]} after --: hallu sweep sets it itself; allowed: any argument but {', '.join(_OWN)}")
-    if given.plot is None:
-        return
-    if given.plot.suffix not in _ENDINGS:
-        raise ValueError(f"--plot {given.plot}: allowed endings are {', '.join(_ENDINGS)}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("--plot needs matplotlib: pip install 'lmms-eval-hallu[plot]', or leave it out")
+    report.check(given.plot, None, None)
 
 
 def _show(given: argparse.Namespace, complete: Sequence[Job], baseline: Run | None) -> None:
@@ -136,7 +147,7 @@ def _show(given: argparse.Namespace, complete: Sequence[Job], baseline: Run | No
         if baseline is not None and job is complete[0]:
             _warn(baseline, found)
     plain = [] if baseline is None else [table.line(baseline.model, {}, baseline)]
-    print(table.text([*plain, *lines]))
+    print(table.as_json([*plain, *lines]) if given.json else table.text([*plain, *lines]))
     if given.plot is not None:
         _plot(given, lines, plain)
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,11 +21,13 @@ from hallu_tasks import results, whole_file
 from hallu_tasks.sweep.grid import Cell
 from registry.command_line import redacted
 
-__all__ = ["Job", "Outcome", "finished", "jobs", "locked", "start_all"]
+__all__ = ["Job", "Outcome", "finished", "jobs", "locked", "share", "start_all"]
 
 # lmms-eval keeps finished answers when it is interrupted; only what does not end is killed.
 _SIGNALS = ((signal.SIGINT, 20.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, None))
 _POLL = 0.1
+_TAIL = 4096  # bytes of a log
+_BAR = re.compile(rb"(\d+)%\|")
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,27 @@ def finished(job: Job) -> bool:
     return True
 
 
-def start_all(waiting: Sequence[Job], at_once: int, lock: int, done: Callable[[Outcome], None]) -> None:
-    """Run the jobs, `at_once` at a time, and call `done` as each ends. Whatever ends this ends the runs too.
+def share(job: Job) -> int:
+    """How far a run is with its present task, in percent, from the last progress bar in its log."""
+    try:
+        with job.log.open("rb") as file:
+            file.seek(max(0, job.log.stat().st_size - _TAIL))
+            found = _BAR.findall(file.read())
+    except OSError:
+        return 0
+    return int(found[-1]) if found else 0
+
+
+def start_all(
+    waiting: Sequence[Job],
+    at_once: int,
+    lock: int,
+    done: Callable[[Outcome], None],
+    going: Callable[[Sequence[Job]], None],
+) -> None:
+    """Run the jobs, `at_once` at a time. Whatever ends this ends the runs too.
+
+    `done` is called as each ends, `going` every tenth of a second with those that go on.
 
     `lock` is what `locked` gives. Runs inherit it, so the folder stays held while one goes on after this process
     was killed.
@@ -98,6 +120,7 @@ def start_all(waiting: Sequence[Job], at_once: int, lock: int, done: Callable[[O
             for process in [process for process in running if process.poll() is not None]:
                 job, began = running.pop(process)
                 done(Outcome(job, time.monotonic() - began, _problem(job, process.returncode)))
+            going([job for job, _ in running.values()])
             time.sleep(_POLL if running else 0)
     finally:
         _stop(list(running))

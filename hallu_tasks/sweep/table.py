@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from hallu_tasks import benchmarks, scores
 from hallu_tasks.results import Run, Sample
 
-__all__ = ["Line", "Point", "line", "points", "text"]
+__all__ = ["Line", "Point", "as_json", "line", "points", "text"]
 
 _X, _Y = "recall", "chair_s"
 
@@ -54,6 +55,11 @@ def text(lines: Sequence[Line]) -> str:
             rows.append([one.name, *(_number(found.get(name)) for name in metrics), _number(one.tokens_per_second)])
         blocks.append("\n".join([task, *_aligned(rows)]))
     return "\n\n".join(blocks)
+
+
+def as_json(lines: Sequence[Line]) -> str:
+    """A list of lines with all their fields; ``settings`` is empty for the baseline."""
+    return json.dumps([asdict(one) for one in lines], indent=2)
 
 
 def points(lines: Sequence[Line]) -> dict[str, list[Point]]:
