@@ -614,6 +614,16 @@ def test_arms_that_differ_in_more_than_the_method_are_refused_unless_allowed(
     assert {one["name"] for one in allowed} == {name}
 
 
+def test_json_says_what_an_allowed_difference_does(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    kwargs = {"max_new_tokens": 64, "temperature": 0.7, "do_sample": True, "until": []}
+    base = write(tmp_path / "a", replace(BASE, tasks=CHAIR_ONLY))
+    sampled = replace(config("hallu_demo_chair", "generation_kwargs", kwargs), tasks=CHAIR_ONLY)
+    data = table(capsys, base, write(tmp_path / "b", sampled), "--allow-different", "decoding")
+    remarks = {one["detail"]: one["remark"] for one in data["allowed_differences"]}
+    assert "sampling moves scores by itself" in remarks["hallu_demo_chair sampling"]
+    assert remarks["hallu_demo_chair do_sample"] is None
+
+
 def test_every_difference_is_listed_and_must_be_allowed_by_name(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -35,7 +35,12 @@ def as_json(comparison: Comparison) -> str:
         "resamples": comparison.resamples,
         "seed": comparison.seed,
         "allowed_differences": [
-            {"name": one.name, "detail": one.detail, "values": dict(zip(arms, one.values))}
+            {
+                "name": one.name,
+                "detail": one.detail,
+                "values": dict(zip(arms, one.values)),
+                "remark": one.remark or None,
+            }
             for one in comparison.allowed
         ],
         "notes": comparison.notes,
