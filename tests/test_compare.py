@@ -620,8 +620,8 @@ def test_json_says_what_an_allowed_difference_does(capsys: pytest.CaptureFixture
     sampled = replace(config("hallu_demo_chair", "generation_kwargs", kwargs), tasks=CHAIR_ONLY)
     data = table(capsys, base, write(tmp_path / "b", sampled), "--allow-different", "decoding")
     remarks = {one["detail"]: one["remark"] for one in data["allowed_differences"]}
-    assert "sampling moves scores by itself" in remarks["hallu_demo_chair sampling"]
-    assert remarks["hallu_demo_chair do_sample"] is None
+    assert "sampling moves scores by itself" in remarks.pop("hallu_demo_chair sampling")
+    assert set(remarks.values()) == {None}
 
 
 def test_every_difference_is_listed_and_must_be_allowed_by_name(
