@@ -30,9 +30,10 @@ class Host:
     """What interventions need to know about a model. Build it with :func:`inspect` or :func:`load`.
 
     causal: what turns ids into logits, the model itself or a language model that it leaves generation to (BLIP).
-    attention: the language model's attention modules, one a layer, in order. heads, kv_heads: query and key heads.
-    image_tokens: ids of image placeholders in the prompt. inputs: names that the model's forward takes. family:
-    registry id, or None for an unlisted architecture.
+    attention: the language model's attention modules in order, one a layer; fewer where ``closed``. heads, kv_heads:
+    query and key heads. image_tokens: ids of image placeholders in the prompt. inputs: names that the model's forward
+    takes. family: registry id, or None for an unlisted architecture. closed: why methods that act on attention cannot
+    work here, so that only predictions can be contrasted; empty where they can.
     """
 
     model: Any
@@ -45,11 +46,12 @@ class Host:
     image_tokens: frozenset[int]
     inputs: frozenset[str]
     family: str | None
+    closed: str = ""
 
     @property
     def depth(self) -> int:
         """Number of decoder layers."""
-        return len(self.attention)
+        return self.decoder.config.num_hidden_layers if self.closed else len(self.attention)
 
     @property
     def device(self) -> torch.device:
@@ -115,10 +117,10 @@ def inspect(model: Any, processor: Any = None) -> Host:
         raise UnsupportedModel(
             f"{kind} reads images by cross-attention, so a prompt has no image columns that methods could act on"
         )
-    if linear := set(NO_ATTENTION) & set(getattr(text, "layer_types", None) or ()):
-        raise UnsupportedModel(
-            f"{kind}: most layers are {NO_ATTENTION[linear.pop()]}, which has no attention heads over the image"
-        )
+    other = set(NO_ATTENTION) & set(getattr(text, "layer_types", None) or ())
+    closed = (
+        f"most layers are {NO_ATTENTION[other.pop()]}, which has no attention heads over the image" if other else ""
+    )
     tokens = _image_tokens(model.config, processor)
     if not tokens:
         raise UnsupportedModel(
@@ -151,6 +153,7 @@ def inspect(model: Any, processor: Any = None) -> Host:
         tokens,
         frozenset(signature(model.forward).parameters) - NOT_INPUTS,
         known.id if known else None,
+        closed,
     )
 
 

@@ -84,7 +84,10 @@ def _built(method: str | None, family: str | None, parameters: Mapping[str, Any]
 def _refuse_cell(known: str | None, method: str) -> None:
     row = families.load().get(known or "")
     if row is not None and (found := matrix.cell(row, method)).status == "refused":
-        raise params.BadArgument(f"{method} is refused on the family {known}: {found.reason}")
+        works = [name for name in lazy.interventions().names() if matrix.cell(row, name).status != "refused"]
+        raise params.BadArgument(
+            f"{method} is refused on the family {known}: {found.reason}; allowed there: {', '.join(works) or 'none'}"
+        )
 
 
 def canonical(interventions: tuple[Intervention, ...]) -> dict[str, Any]:

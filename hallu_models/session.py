@@ -18,7 +18,7 @@ from hallu_models.engines.inputs import DecoderInputs
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.generation import ends_of
-from hallu_models.host import Host, inspect
+from hallu_models.host import Host, UnsupportedModel, inspect
 from hallu_models.interventions.base import Answer, ContrastStep, Intervention, LayerStep, Prompt, Recorder
 from hallu_models.layout import Layout
 from hallu_models.observations import Observation, Record, recorded
@@ -90,6 +90,12 @@ class Session:
         self._length = self._total = 0
 
     def _refuse_conflicts(self) -> None:
+        acting = [name for name, layers in self.layers.items() if layers]
+        if self.host.closed and acting:
+            raise UnsupportedModel(
+                f"{acting[0]} acts on attention heads, but in {type(self.host.model).__name__} {self.host.closed}; "
+                "methods that only contrast predictions work, such as cicd"
+            )
         contrasting = [item.name for item in self.interventions if item.contrasts()]
         if len(contrasting) > 1:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -32,15 +33,18 @@ STRONG = {
 METHODS = cards.names()
 MATRIX = matrix.table(METHODS)
 CELLS = [(family, method) for family in registry.families() for method in METHODS]
-CONTRASTING = [cell for cell in CELLS if cell[1] in ("cicd", "iava", "sevi")]
+ACTING = [(family, method) for family, method in CELLS if MATRIX[family][method].status != "refused"]
+CONTRASTING = [cell for cell in ACTING if cell[1] in ("cicd", "iava", "sevi")]
 
 
 def cells(chosen):
     return pytest.mark.parametrize(("family", "method"), chosen, ids=["-".join(cell) for cell in chosen])
 
 
-acting = cells([(family, method) for family, method in CELLS if MATRIX[family][method].status != "refused"])
+acting = cells(ACTING)
 families = pytest.mark.parametrize("family", registry.families())
+ATTENTIVE = [name for name in registry.families() if (name, "vhr") in ACTING]
+with_attention = pytest.mark.parametrize("family", ATTENTIVE)
 
 
 def picture(width, height, seed):
@@ -199,8 +203,30 @@ def test_paired_rows_and_the_sequential_branch_agree(family, method):
     agree(answered(family, method, numbers, branch="sequential"), answered(family, method, numbers))
 
 
+@cells([cell for cell in CELLS if cell not in ACTING])
+def test_a_refused_method_is_named_with_the_reason_and_what_works(family, method):
+    with pytest.raises(ValueError, match=f"^{method} is refused on the family {family}") as caught:
+        answers(family, method, rows(family))
+    assert MATRIX[family][method].reason in str(caught.value)
+    assert "allowed there: cicd" in str(caught.value)
+
+
+@pytest.mark.parametrize("family", ["qwen3_5", "lfm2_vl"])
+def test_an_unlisted_model_without_attention_can_be_contrasted_all_the_same(family):
+    unlisted = dataclasses.replace(host(family), family=None)
+    reason = MATRIX[family]["vhr"].reason
+    for method in ("vhr", "eah", "dleaf", "sevi", "iava", "vhr+cicd"):
+        with (
+            pytest.raises(hallu_models.UnsupportedModel, match=f"acts on attention heads, but .* {reason}; .* cicd"),
+            hallu_models.attach(unlisted, method),
+        ):
+            pass
+    with hallu_models.attach(unlisted, "cicd"):
+        pass
+
+
 @pytest.mark.parametrize("method", ["vhr+cicd", "eah+vhr", "vhr+iava"])
-@families
+@with_attention
 def test_compositions_keep_rows_apart(family, method):
     numbers = rows(family)
     parameters = {f"{name}.{key}": value for name in method.split("+") for key, value in STRONG[name].items()}
@@ -212,7 +238,7 @@ def test_compositions_keep_rows_apart(family, method):
         assert differ(together, answered(family, name, numbers)), "both act"
 
 
-@families
+@with_attention
 def test_pixels_are_masked_where_tokens_are_patches_and_refused_elsewhere(family):
     numbers = [number for number in rows(family) if ROWS[number][0] is not None]
     parameters = {**STRONG["iava"], "mask": "pixels"}
@@ -241,7 +267,7 @@ def test_other_images_of_another_size_under_a_plain_generate(family):
                 assert torch.equal(model.generate(**inputs, max_new_tokens=STEPS), taken)
 
 
-@pytest.mark.parametrize("family", [name for name in registry.families() if name != "paligemma"])
+@pytest.mark.parametrize("family", [name for name in ATTENTIVE if name != "paligemma"])
 def test_a_static_cache(family):
     """PaliGemma's own forward takes none of the masks that generate makes for a static cache."""
     found, numbers = host(family), rows(family)[:2]

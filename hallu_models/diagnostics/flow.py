@@ -15,13 +15,18 @@ from torch import Tensor
 from hallu_models.engines import attention
 from hallu_models.engines.attention import AttentionCall
 from hallu_models.engines.maps import Maps
-from hallu_models.host import Host
+from hallu_models.host import Host, UnsupportedModel
 from hallu_models.interventions.cicd import jensen_shannon
 from hallu_models.layout import Layout
 
 
 def watched(host: Host, inputs: Mapping[str, Any], collect: Any) -> Tensor:
-    """Logits (B, L, V) of one forward in which ``collect(layer, call)`` makes every layer's head outputs."""
+    """Logits (B, L, V) of one forward in which ``collect(layer, call)`` makes every layer's head outputs.
+
+    Raises UnsupportedModel for a model with layers without attention.
+    """
+    if host.closed:
+        raise UnsupportedModel(f"in {type(host.model).__name__} {host.closed}, so its flow cannot be followed")
     edits = {module: partial(collect, layer) for layer, module in enumerate(host.attention)}
     with torch.inference_mode(), attention.edited(host.decoder, edits):
         return host.model(**inputs, use_cache=False).logits  # type: ignore[no-any-return]

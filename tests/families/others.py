@@ -10,13 +10,10 @@ import transformers as hf
 from families.tiny import (
     BLIP_VISION,
     QFORMER,
-    SECTIONS,
     SIZE,
     TEXT,
     Built,
     image_id,
-    qwen_ids,
-    qwen_words,
     randomized,
     siglip_vision,
 )
@@ -111,43 +108,6 @@ def mllama() -> Any:
         image_token_index=4,
     )
     return hf.MllamaForConditionalGeneration(config)
-
-
-@keeps(REFUSED)
-def qwen3_5() -> Any:
-    words = qwen_words()
-    config = hf.Qwen3_5Config(
-        vision_config={
-            "depth": 1,
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "out_hidden_size": 32,
-            "num_heads": 2,
-            "patch_size": 4,
-            "num_position_embeddings": 16,
-        },
-        text_config={
-            **TEXT,
-            "head_dim": 8,
-            "linear_num_value_heads": 2,
-            "linear_num_key_heads": 2,
-            "linear_key_head_dim": 8,
-            "linear_value_head_dim": 8,
-            "rope_parameters": {**SECTIONS, "partial_rotary_factor": 1.0},
-        },
-        **qwen_ids(words),
-    )
-    return hf.Qwen3_5ForConditionalGeneration(config)
-
-
-@keeps(REFUSED)
-def lfm2_vl() -> Any:
-    config = hf.Lfm2VlConfig(
-        vision_config=hf.Siglip2VisionConfig(**{**BLIP_VISION, "num_patches": 16}),
-        text_config=hf.Lfm2Config(**{**TEXT, "layer_types": ["conv", "full_attention", "conv", "full_attention"]}),
-        image_token_id=4,
-    )
-    return hf.Lfm2VlForConditionalGeneration(config)
 
 
 @keeps(REFUSED)

@@ -17,6 +17,8 @@ from transformers.models.smolvlm import processing_smolvlm as smolvlm_processing
 
 Built = tuple[Any, Any]
 BUILDERS: dict[str, Callable[[], Built]] = {}
+SEEDS = {"qwen3_5": 2}
+"""Other weights where those of seed 0 put a linear attention's output close to the zero that its norm divides by."""
 
 TEXT = {
     "vocab_size": 128,
@@ -39,7 +41,7 @@ def built(family: str) -> Built:
     """Model and processor of a family, built once."""
     torch.manual_seed(0)
     model, processor = BUILDERS[family]()
-    return randomized(model), processor
+    return randomized(model, SEEDS.get(family, 0)), processor
 
 
 def builds(family: str) -> Callable[[Callable[[], Built]], Callable[[], Built]]:
@@ -352,6 +354,66 @@ def qwen3_vl() -> Built:
     )
     processor = qwen_processor(hf.Qwen3VLProcessor, words, hf.Qwen3VLVideoProcessor)
     return hf.Qwen3VLForConditionalGeneration(config), processor
+
+
+@builds("qwen3_5")
+def qwen3_5() -> Built:
+    """Three layers of linear attention, then one of attention with gated outputs."""
+    words = qwen_words()
+    config = hf.Qwen3_5Config(
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "out_hidden_size": 32,
+            "num_heads": 2,
+            "patch_size": 4,
+            "num_position_embeddings": 16,
+        },
+        text_config={
+            **TEXT,
+            "head_dim": 8,
+            "linear_num_value_heads": 2,
+            "linear_num_key_heads": 2,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+            "rope_parameters": {**SECTIONS, "partial_rotary_factor": 1.0},
+        },
+        **qwen_ids(words),
+    )
+    processor = qwen_processor(hf.Qwen3VLProcessor, words, hf.Qwen3VLVideoProcessor)
+    return hf.Qwen3_5ForConditionalGeneration(config), processor
+
+
+@builds("lfm2_vl")
+def lfm2_vl() -> Built:
+    """Short convolutions and attention in turn; an image's size decides its number of tokens."""
+    words = tokenizer(
+        image_token="<image>",
+        image_start_token="<|image_start|>",
+        image_end_token="<|image_end|>",
+        image_thumbnail="<|img_thumbnail|>",
+    )
+    config = hf.Lfm2VlConfig(
+        vision_config=hf.Siglip2VisionConfig(**{**BLIP_VISION, "num_patches": 16}),
+        text_config=hf.Lfm2Config(**{**TEXT, "layer_types": ["conv", "full_attention", "conv", "full_attention"]}),
+        image_token_id=image_id(words),
+    )
+    processor = hf.Lfm2VlProcessor(
+        image_processor=hf.Lfm2VlImageProcessor(
+            encoder_patch_size=4,
+            min_image_tokens=1,
+            max_image_tokens=16,
+            tile_size=16,
+            max_tiles=1,
+            min_tiles=1,
+            max_num_patches=64,
+            do_image_splitting=False,
+        ),
+        tokenizer=words,
+        chat_template=template("<image>"),
+    )
+    return hf.Lfm2VlForConditionalGeneration(config), processor
 
 
 @builds("glm4v")
