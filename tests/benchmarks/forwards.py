@@ -5,14 +5,26 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from pairs import Bound, Row, pairs, ratio_row
 from torch import Tensor
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+from transformers import (
+    CLIPVisionConfig,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    InternVLVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2Config,
+)
 
 import hallu_models
 from hallu_models import generation, host
@@ -33,8 +45,8 @@ PAIRED_BOUND = 1.05
 IDLE_BOUND = 1.02
 DEMO_BATCH = 16
 PROMPT = "Please describe this image in detail."
-START, IMAGE, FIRST_WORD = 1, 3, 4
-TEXT_BEFORE, IMAGE_TOKENS, TEXT_AFTER = 16, 576, 23
+START, IMAGE, FIRST_WORD = 1, 3, 8
+TEXT_BEFORE, TEXT_AFTER = 16, 23
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,11 @@ class Scenario:
     prefills: int = 1
     """Of which the median counts: more where one is short."""
 
+    @property
+    def masked(self) -> bool:
+        """Whether a decode step takes a mask. From one, Qwen's forward counts positions of the whole prompt anew."""
+        return "image_grid_thw" not in self.inputs
+
     def answer(self, arm: Arm, steps: int) -> tuple[Times, Tensor]:
         """A prefill and this many decode steps on the same token; and the logits of the prefill and the last step."""
         model, mask = self.host.model, self.inputs["attention_mask"]
@@ -86,7 +103,11 @@ class Scenario:
                 mask = torch.nn.functional.pad(mask, (0, 1), value=1)
                 began = time.perf_counter()
                 step = model(
-                    input_ids=following, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1
+                    input_ids=following,
+                    attention_mask=mask if self.masked else None,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
                 )
                 seconds.append(time.perf_counter() - began)
         logits = torch.cat([prefill.logits, step.logits], dim=1)
@@ -107,11 +128,12 @@ class Scenario:
 
     def _reworded(self) -> dict[str, Tensor]:
         """The prompt with the text behind the image in reverse order."""
-        ids, mask = self.inputs["input_ids"].clone(), self.inputs["attention_mask"]
+        ids = self.inputs["input_ids"].clone()
         image = torch.isin(ids, torch.tensor(sorted(self.host.image_tokens)))
         behind = int(image.any(dim=0).nonzero().max()) + 1
         ids[:, behind:] = ids[:, behind:].flip(1)
-        return {"input_ids": ids, "attention_mask": mask}
+        columns = {name: value for name, value in self.inputs.items() if value.shape == ids.shape}
+        return {**columns, "input_ids": ids}
 
     def decoder_share(self, repeats: int) -> float:
         """The decoder's share of the plain prefill's time; the rest is image encoding, embeddings and lm_head."""
@@ -153,50 +175,90 @@ def demo_scenario() -> Scenario:
     )
 
 
-def random_llava(layers: int) -> hallu_models.Host:
-    """LLaVA-1.5's prompt shape at a quarter of its width, random weights.
+TEXT: dict[str, Any] = {
+    "vocab_size": 8192,
+    "hidden_size": 1024,
+    "intermediate_size": 2752,
+    "num_attention_heads": 16,
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": False,
+}
+VISION: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 128}
+"""Vision towers are as small as can be and vocabularies short, so that the decoder is what is timed."""
 
-    The vision tower is as small as can be and the vocabulary short, so that the decoder is what is timed.
-    """
-    torch.manual_seed(0)
-    text = LlamaConfig(
-        vocab_size=8192,
-        hidden_size=1024,
-        intermediate_size=2752,
-        num_hidden_layers=layers,
-        num_attention_heads=16,
-        num_key_value_heads=16,
-        max_position_embeddings=2048,
-    )
-    vision = CLIPVisionConfig(
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        image_size=336,
-        patch_size=14,
-    )
+
+def random_llava(layers: int) -> Scenario:
+    """LLaVA-1.5's prompt shape at a quarter of its width: 576 image tokens."""
+    vision = CLIPVisionConfig(**VISION, num_hidden_layers=1, num_attention_heads=2, image_size=336, patch_size=14)
     config = LlavaConfig(
+        vision_config=vision,
+        text_config=LlamaConfig(**TEXT, num_hidden_layers=layers, num_key_value_heads=16),
+        image_token_id=IMAGE,
+        vision_feature_layer=-1,
+        image_seq_length=576,
+        tie_word_embeddings=False,
+    )
+    return _random("LLaVA", LlavaForConditionalGeneration, config, 576, {"pixel_values": (1, 3, 336, 336)})
+
+
+def random_qwen2_5_vl(layers: int) -> Scenario:
+    """Grouped heads and multimodal positions; 576 image tokens of 48 x 48 patches."""
+    vision = {"depth": 1, **VISION, "out_hidden_size": 1024, "num_heads": 2, "fullatt_block_indexes": [0]}
+    text = {**TEXT, "num_hidden_layers": layers, "num_key_value_heads": 4}
+    text["rope_parameters"] = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [8, 12, 12]}
+    config = Qwen2_5_VLConfig(
         vision_config=vision,
         text_config=text,
         image_token_id=IMAGE,
-        vision_feature_layer=-1,
-        image_seq_length=IMAGE_TOKENS,
+        video_token_id=IMAGE + 1,
+        vision_start_token_id=IMAGE + 2,
+        vision_end_token_id=IMAGE + 3,
+        tie_word_embeddings=False,
     )
-    config.tie_word_embeddings = False
-    return host.inspect(LlavaForConditionalGeneration(config).float().eval())
+    grid = {"image_grid_thw": torch.tensor([[1, 48, 48]])}
+    return _random("Qwen2.5-VL", Qwen2_5_VLForConditionalGeneration, config, 576, {"pixel_values": (2304, 1176)}, grid)
 
 
-def random_scenario(model: hallu_models.Host, batch: int) -> Scenario:
-    """Random words around one image, the same number in every row."""
+def random_internvl(layers: int) -> Scenario:
+    """Grouped heads; 512 image tokens of two tiles."""
+    vision = InternVLVisionConfig(
+        **VISION, num_hidden_layers=1, num_attention_heads=2, image_size=[448, 448], patch_size=[14, 14]
+    )
+    text = Qwen2Config(**TEXT, num_hidden_layers=layers, num_key_value_heads=4)
+    config = InternVLConfig(
+        vision_config=vision, text_config=text, image_token_id=IMAGE, image_seq_length=256, tie_word_embeddings=False
+    )
+    return _random("InternVL", InternVLForConditionalGeneration, config, 512, {"pixel_values": (2, 3, 448, 448)})
+
+
+RANDOM: dict[str, Callable[[int], Scenario]] = {
+    "random": random_llava,
+    "qwen2_5_vl": random_qwen2_5_vl,
+    "internvl": random_internvl,
+}
+"""Larger models with random weights, by part of the benchmark, made with a number of layers."""
+
+
+def _random(
+    title: str,
+    kind: Any,
+    config: Any,
+    image_tokens: int,
+    shapes: Mapping[str, tuple[int, ...]],
+    further: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Scenario:
+    """Random words around one image, batch 1."""
+    torch.manual_seed(0)
+    loaded = host.inspect(kind(config).float().eval())
     generator = torch.Generator().manual_seed(1)
-    vocabulary = model.model.config.text_config.vocab_size
-    words = torch.randint(FIRST_WORD, vocabulary, (batch, TEXT_BEFORE + TEXT_AFTER), generator=generator)
-    start, image = torch.full((batch, 1), START), torch.full((batch, IMAGE_TOKENS), IMAGE)
+    words = torch.randint(FIRST_WORD, TEXT["vocab_size"], (1, TEXT_BEFORE + TEXT_AFTER), generator=generator)
+    start, image = torch.full((1, 1), START), torch.full((1, image_tokens), IMAGE)
     ids = torch.cat([start, words[:, :TEXT_BEFORE], image, words[:, TEXT_BEFORE:]], dim=1)
-    pixels = torch.randn(batch, 3, 336, 336, generator=generator)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels}
-    return Scenario(f"random LLaVA, {model.depth} layers, batch {batch}", model, inputs)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **further}
+    inputs |= {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    if "mm_token_type_ids" in loaded.inputs:
+        inputs["mm_token_type_ids"] = (ids == IMAGE).int()
+    return Scenario(f"random {title}, {loaded.depth} layers, batch 1", loaded, inputs)
 
 
 def rows(scenario: Scenario, methods: Sequence[str], *, steps: int, repeats: int) -> list[Row]:

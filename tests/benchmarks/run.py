@@ -32,7 +32,7 @@ from transformers.utils import logging  # noqa: E402
 
 import registry  # noqa: E402
 
-PARTS = ("demo", "random", "documents", "memory", "startup")
+PARTS = ("demo", *forwards.RANDOM, "documents", "memory", "startup")
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -68,14 +68,13 @@ def measure(chosen: argparse.Namespace) -> tuple[list[Row], list[str]]:
         if "cicd" in methods:
             rows += forwards.branch_rows(scenario, steps=4 if quick else 32, repeats=many)
         notes.append(scenario.description(repeats))
-    if "random" in chosen.only:
-        model = forwards.random_llava(2 if quick else 16)
-        scenario = forwards.random_scenario(model, 1)
+    for part in [name for name in forwards.RANDOM if name in chosen.only]:
+        scenario = forwards.RANDOM[part](2 if quick else 16)
         rows += forwards.rows(scenario, methods, steps=4 if quick else 16, repeats=repeats)
         if "cicd" in methods:
             rows += forwards.branch_rows(scenario, steps=4 if quick else 16, repeats=repeats)
         notes.append(scenario.description(min(repeats, 3)))
-        del model, scenario
+        del scenario
         gc.collect()
     if "documents" in chosen.only:
         rows += documents.rows(
