@@ -346,8 +346,13 @@ def test_repeated_image_id_is_named():
 
 
 def test_empty_truth_is_named():
-    with pytest.raises(ValueError, match="truth is empty: 2;"):
+    with pytest.raises(ValueError, match="truth is empty: 2;.*allow_empty_truth=True"):
         chair.score({1: CAPTION, 2: "A dog."}, {1: TRUTH, 2: set()})
+
+
+def test_empty_truth_can_be_allowed_and_makes_every_mention_a_hallucination():
+    result = chair.score({1: "A dog.", 2: "A dog."}, {1: {"dog"}, 2: set()}, allow_empty_truth=True)
+    assert (result["chair_s"], result["chair_i"], result["recall"]) == (50.0, 50.0, 100.0)
 
 
 def test_caption_that_is_no_text_is_named():
@@ -435,6 +440,17 @@ def test_truth_from_files(coco, tmp_path):
         (lambda i, c: i["annotations"][0].update(category_id=99), "instances_json: category_id .* 99"),
         (lambda i, c: c["annotations"][0].update(image_id=5), "captions_json: image_id .* 5; use both files"),
         (lambda i, c: i["categories"][0].update(name="human"), "does not know: 'human'"),
+        (lambda i, c: i.update(annotations=["x"]), r"instances_json: annotations\[0\] is 'x', expected an object"),
+        (lambda i, c: c.update(annotations={"x": 1}), "captions_json: 'annotations' is a dict, expected a list"),
+        (
+            lambda i, c: i["images"][0].update(id="x"),
+            r"instances_json: images\[0\]: id must be a whole number, got 'x'",
+        ),
+        (lambda i, c: i["annotations"][0].update(image_id=[5]), r"annotations\[0\] .*image_id must be a whole .*\[5\]"),
+        (
+            lambda i, c: c["annotations"][0].update(caption=5),
+            r"captions_json: annotations\[0\] \(image_id \d+\): caption must be text, got 5",
+        ),
     ],
 )
 def test_truth_errors_name_the_file_and_the_entry(coco, change, message):
@@ -450,6 +466,28 @@ def test_truth_file_that_is_no_annotation_file_is_named(coco, tmp_path, content,
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=f"instances.json.*{message}"):
         chair.truth_from_coco(path, coco[1])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"images": [', r"is not valid JSON \(.*\); it was cut off or edited, so fetch it again"),
+        ('{"images": []}'.encode("utf-16"), r"is not UTF-8 text \(byte 0\); save it as UTF-8"),
+        (b"[" * 100_000, "is nested too deeply to be read; it was edited, so fetch it again"),
+        (b'{"images": [{"id": ' + b"7" * 6_000, r"holds a number that cannot be read \(.*digits.*so fetch it again"),
+    ],
+)
+def test_truth_file_that_cannot_be_read_is_named_with_the_fix(coco, tmp_path, content, message):
+    path = tmp_path / "instances.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"instances.json {message}"):
+        chair.truth_from_coco(path, coco[1])
+
+
+def test_a_byte_order_mark_before_the_truth_does_no_harm(coco, tmp_path):
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(coco[0]), encoding="utf-8-sig")
+    assert chair.truth_from_coco(path, coco[1]) == chair.truth_from_coco(*coco)
 
 
 # The word tables

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
+from hallu_tasks import json_files
 from hallu_tasks.data.documents import Documents, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
 from hallu_tasks.scoring import amber
@@ -70,7 +69,9 @@ def _read(kind: str, folder: Folder) -> Local:
     if kind == "generative":
         _load_vocabulary(folder)
     facts = {
-        "documents": f"{len(rows):,} {'images' if kind == 'generative' else 'questions'} on {len(images):,} images",
+        "documents": f"{len(rows):,} images"
+        if kind == "generative"
+        else f"{len(rows):,} questions on {len(images):,} images",
         "annotations sha256": checksum(path),
         "queries sha256": checksum(asked),
     }
@@ -92,7 +93,7 @@ def _annotations(path: str, _checksum: str) -> amber.Annotations:
 @functools.lru_cache(maxsize=2)
 def _queries(path: str, _checksum: str) -> dict[int, dict[str, str]]:
     images = amber.read_images(path)
-    entries = json.loads(Path(path).read_text(encoding="utf-8"))
+    entries = json_files.load(path)
     if bare := [entry["id"] for entry in entries if not isinstance(entry.get("query"), str)]:
         raise ValueError(f"{path}: id {bare[0]} has no query; take the file of the official repository")
     return {entry["id"]: {"image": images[entry["id"]], "query": entry["query"]} for entry in entries}

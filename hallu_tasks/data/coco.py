@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import random
 from collections.abc import Sequence
-from pathlib import Path
 
-from hallu_tasks import truth_cache
+from hallu_tasks import json_files, truth_cache
 from hallu_tasks.data.documents import Documents, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
 
@@ -89,13 +87,11 @@ def _read(seed: int, folder: Folder) -> Local:
 def _file_names(path: str, _checksum: str) -> dict[int, str]:
     """The file name of every image that has a caption, by id."""
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = json_files.load(path)
         described = {entry["image_id"] for entry in content["annotations"]}
         return {image["id"]: image["file_name"] for image in content["images"] if image["id"] in described}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not captions_val2014.json: {type(error).__name__} {error}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); it was cut off or edited, so unpack it again") from None
 
 
 documents = {seed: Documents(SOURCE, functools.partial(_read, seed)) for seed in SEEDS}

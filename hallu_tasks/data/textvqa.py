@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from hallu_tasks import json_files
 from hallu_tasks.data.documents import Documents, Hub, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
 
@@ -55,14 +55,13 @@ def _read(folder: Folder) -> Local:
 
 
 def _entries(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); it was cut off or edited, so fetch it again") from None
+    content = json_files.load(path)
     entries = content.get("data") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ValueError(f"{path} has no list under 'data'; take the official file")
     for position, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise ValueError(f"{path}: data[{position}] is a {type(entry).__name__}; take the official file")
         if absent := [key for key in keys if key not in entry]:
             raise ValueError(f"{path}: data[{position}] has no {', '.join(absent)}; take the official file")
     return entries

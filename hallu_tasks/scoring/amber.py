@@ -42,13 +42,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hallu_tasks import json_files
 from hallu_tasks.scoring import words, yesno
 from hallu_tasks.scoring.keyed import indexed, name_some, repeated
 from hallu_tasks.scoring.ratios import Ratio, evaluate, total
@@ -242,7 +242,7 @@ def _lines(path: Path) -> list[str]:
         with open(path, encoding="utf-8") as file:
             return file.read().splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{os.fspath(path)} is not UTF-8 text: {error}") from error
+        raise ValueError(f"{os.fspath(path)} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
 
 
 def read_images(queries: Path | Sequence[Any]) -> dict[int, str]:
@@ -255,22 +255,17 @@ def read_images(queries: Path | Sequence[Any]) -> dict[int, str]:
 
 def read_responses(responses: Path | Sequence[Any]) -> dict[int, str]:
     """Return the responses of a file ``[{"id": 1, "response": "..."}, ...]`` by id, given as its path or parsed."""
-    content, name = _loaded(responses, "responses")
+    content, name = _loaded(responses, "responses", "write it again")
     return {
         entry["id"]: _text(entry["response"], f"{where}: response")
         for where, entry in _entries(content, name, ("response",))
     }
 
 
-def _loaded(source: Any, argument: str) -> tuple[Any, str]:
+def _loaded(source: Any, argument: str, again: str = "fetch it again") -> tuple[Any, str]:
     if not isinstance(source, (str, os.PathLike)):
         return source, argument
-    name = os.fspath(source)
-    try:
-        with open(name, encoding="utf-8") as file:
-            return json.load(file), name
-    except ValueError as error:
-        raise ValueError(f"{name} is not valid JSON: {error}") from error
+    return json_files.load(source, again), os.fspath(source)
 
 
 def _entries(content: Any, name: str, keys: tuple[str, ...]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -21,11 +21,12 @@ nltk       part-of-speech tags and WordNet, as in OPERA and lmms-eval's built-in
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from numbers import Integral
 from typing import Any, NamedTuple
 
+from hallu_tasks import json_files
 from hallu_tasks.scoring import vocabulary, words
 from hallu_tasks.scoring.keyed import name_some, repeated
 from hallu_tasks.scoring.ratios import Ratio, evaluate, total
@@ -255,10 +256,12 @@ def aggregate(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def check_images(image_ids: Iterable[Hashable], truth: Mapping[Any, Collection[str]]) -> None:
+def check_images(
+    image_ids: Iterable[Hashable], truth: Mapping[Any, Collection[str]], allow_empty_truth: bool = False
+) -> None:
     """Raise a `ValueError` that names repeated ids, ids without truth, and images whose truth is empty.
 
-    Call it before generation with the ids of the documents.
+    Call it before generation with the ids of the documents. With `allow_empty_truth`, the last pass.
     """
     ids = list(image_ids)
     twice = repeated(ids)
@@ -271,10 +274,10 @@ def check_images(image_ids: Iterable[Hashable], truth: Mapping[Any, Collection[s
             "truth must come from the split the images come from"
         )
     empty = [image_id for image_id in ids if not truth[image_id]]
-    if empty:
+    if empty and not allow_empty_truth:
         raise ValueError(
             f"image ids whose truth is empty: {name_some(empty)}; leave them out of the id list, because "
-            "nothing said about them could be right"
+            "nothing said about them could be right, or pass allow_empty_truth=True"
         )
 
 
@@ -282,16 +285,18 @@ def score(
     captions: Mapping[Any, str] | Iterable[tuple[Any, str]],
     truth: Mapping[Any, Collection[str]],
     mode: str = "reference",
+    allow_empty_truth: bool = False,
 ) -> dict[str, Any]:
     """Return CHAIR over `captions`, the `aggregate` of one `record` an image.
 
     `captions` maps image ids to captions, or yields (image id, caption) pairs; `truth` maps image ids to the
-    COCO categories in the image and may hold more images. Every input error is raised before scoring: see
-    `check` and `check_images`.
+    COCO categories in the image and may hold more images. With `allow_empty_truth`, every mention in the
+    caption of an image without any object is hallucinated, as in the original. Every input error is raised
+    before scoring: see `check` and `check_images`.
     """
     pairs = list(captions.items() if isinstance(captions, Mapping) else captions)
     check(mode)
-    check_images((image_id for image_id, _ in pairs), truth)
+    check_images((image_id for image_id, _ in pairs), truth, allow_empty_truth)
     no_text = [image_id for image_id, caption in pairs if not isinstance(caption, str)]
     if no_text:
         raise TypeError(f"captions must be text; they are not for image ids {name_some(no_text)}")
@@ -317,7 +322,7 @@ def truth_from_coco(instances_json: Source, captions_json: Source, mode: str = "
     truth = _annotated(instances_json, mode)
     # Each file alone fills hundreds of megabytes, so the first is gone when the second is read.
     captions, name = _loaded(captions_json, "captions_json")
-    sentences = _entries(captions, "annotations", ("image_id", "caption"), name)
+    sentences = _entries(captions, "annotations", {"image_id": Integral, "caption": str}, name)
     _require_known(sentences, "image_id", truth, name)
     for sentence in sentences:
         truth[sentence["image_id"]].update(objects(sentence["caption"], mode))
@@ -327,18 +332,18 @@ def truth_from_coco(instances_json: Source, captions_json: Source, mode: str = "
 def _annotated(instances_json: Source, mode: str) -> dict[int, set[str]]:
     """Return the annotated categories of every image."""
     instances, instances_name = _loaded(instances_json, "instances_json")
-    images = [int(image["id"]) for image in _entries(instances, "images", ("id",), instances_name)]
+    images = [image["id"] for image in _entries(instances, "images", {"id": Integral}, instances_name)]
     if twice := repeated(images):
         raise ValueError(f"{instances_name}: image ids listed more than once: {name_some(twice)}")
-    names = {
-        entry["id"]: str(entry["name"]) for entry in _entries(instances, "categories", ("id", "name"), instances_name)
-    }
+    categories = _entries(instances, "categories", {"id": Integral, "name": str}, instances_name)
+    names = {entry["id"]: entry["name"] for entry in categories}
     strange = sorted(set(names.values()) - _reader(mode).categories)
     if strange:
         raise ValueError(f"{instances_name}: categories that CHAIR does not know: {name_some(strange)}")
 
     truth: dict[int, set[str]] = {image_id: set() for image_id in images}
-    annotations = _entries(instances, "annotations", ("image_id", "category_id"), instances_name)
+    kinds = {"image_id": Integral, "category_id": Integral}
+    annotations = _entries(instances, "annotations", kinds, instances_name)
     _require_known(annotations, "category_id", names, instances_name)
     _require_known(annotations, "image_id", truth, instances_name)
     for annotation in annotations:
@@ -350,23 +355,30 @@ def _loaded(source: Source, argument: str) -> tuple[Mapping[str, Any], str]:
     if isinstance(source, Mapping):
         return source, argument
     name = os.fspath(source)
-    try:
-        with open(name, encoding="utf-8") as file:
-            content = json.load(file)
-    except ValueError as error:
-        raise ValueError(f"{name} is not valid JSON: {error}") from error
+    content = json_files.load(name)
     if not isinstance(content, dict):
         raise ValueError(f"{name} holds a {type(content).__name__}, expected a COCO annotation object")
     return content, name
 
 
-def _entries(content: Mapping[str, Any], section: str, keys: tuple[str, ...], name: str) -> list[Mapping[str, Any]]:
+def _entries(content: Mapping[str, Any], section: str, kinds: Mapping[str, type], name: str) -> list[Mapping[str, Any]]:
+    """Return the entries of a section, each with the keys of `kinds` and values of these types."""
     if section not in content:
         raise ValueError(f"{name} has no {section!r}; expected a COCO 2014 annotation file")
-    entries: list[Mapping[str, Any]] = list(content[section])
+    entries: list[Mapping[str, Any]] = content[section]
+    if not isinstance(entries, list):
+        raise ValueError(f"{name}: {section!r} is a {type(entries).__name__}, expected a list")
     for position, entry in enumerate(entries):
-        if absent := [key for key in keys if key not in entry]:
-            raise ValueError(f"{name}: {section}[{position}] has no {', '.join(absent)}")
+        where = f"{name}: {section}[{position}]"
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"{where} is {entry!r}, expected an object")
+        if absent := [key for key in kinds if key not in entry]:
+            raise ValueError(f"{where} has no {', '.join(absent)}")
+        for key, kind in kinds.items():
+            if not isinstance(entry[key], kind) or isinstance(entry[key], bool):
+                known = f" (image_id {entry['image_id']!r})" if "image_id" in entry else ""
+                wanted = "text" if kind is str else "a whole number"
+                raise ValueError(f"{where}{known}: {key} must be {wanted}, got {entry[key]!r}")
     return entries
 
 
