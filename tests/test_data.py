@@ -13,9 +13,10 @@ from pathlib import Path
 import official
 import pytest
 from datasets import Dataset, Features, Image, Value
+from datasets.load import CachedDatasetModuleFactory
 from lmms_eval.utils import load_yaml_config
 
-from hallu_tasks.data import amber, catalog, check, coco, hallusion, mme, pope, textvqa
+from hallu_tasks.data import amber, cached, catalog, check, coco, hallusion, mme, pope, textvqa
 from hallu_tasks.data.documents import Documents, Unavailable
 from hallu_tasks.data.folder import Folder
 from registry import cli, task_folders
@@ -220,7 +221,7 @@ def test_a_missing_subtask_file_is_counted(damaged):
     [
         ("coco", "annotations/instances_val2014.json", coco.seed_0, "no annotations/instances_val2014.json"),
         ("coco", FIRST, coco.seed_0, "499 of 500 images"),
-        ("pope", "output/coco/coco_pope_random.json", pope.coco_random, "no coco_pope_random.json"),
+        ("pope", "output/coco/coco_pope_random.json", pope.coco_random, "no file coco_pope_random.json"),
         ("mme", "existence/000000000001.png", mme.every, "no image 000000000001.jpg or .png"),
         ("amber", "data/relation.json", amber.generative, "no data/relation.json"),
         ("amber", "image/AMBER_7.jpg", amber.discriminative, "1003 of 1004 images.*AMBER_7.jpg"),
@@ -240,6 +241,70 @@ def test_a_missing_file_is_named_with_the_way_to_get_it(damaged, name, file, doc
     [
         ("pope", "output/coco/coco_pope_random.json", pope.coco_random),
         ("amber", "data/annotations.json", amber.generative),
+        ("textvqa", "TextVQA_0.5.1_val.json", textvqa.validation),
+    ],
+)
+def test_a_folder_in_the_place_of_a_file_is_no_file(damaged, name, file, documents):
+    path = damaged(name) / file
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(Unavailable, match=path.name):
+        rows(documents)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "documents"),
+    [
+        ("pope", "output/coco/coco_pope_random.json", pope.coco_random),
+        ("amber", "image/AMBER_7.jpg", amber.generative),
+        ("mme", "existence/000000000001.png", mme.every),
+        ("mme", "existence/000000000001.txt", mme.every),
+        ("hallusion", "hallusion_bench/VS/figure/0_1.png", hallusion.image),
+    ],
+)
+def test_an_empty_file_is_named(damaged, name, file, documents):
+    path = damaged(name) / file
+    # Images are hard links, which must not be emptied with this one.
+    path.unlink()
+    path.touch()
+    with pytest.raises(ValueError, match=rf"{path.name} is empty \(0 bytes\); fetch it again"):
+        rows(documents)
+
+
+def test_a_strategys_file_copied_over_anothers_is_refused(damaged):
+    folder = damaged("pope") / "output" / "coco"
+    shutil.copy(folder / "coco_pope_popular.json", folder / "coco_pope_random.json")
+    with pytest.raises(ValueError, match=r"coco_pope_random.json and coco_pope_popular.json are the same file"):
+        rows(pope.coco_random)
+    assert len(rows(pope.coco_adversarial)) == 3000
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "documents"),
+    [
+        ("coco", "annotations/captions_val2014.json", coco.seed_0),
+        ("coco", "annotations/instances_val2014.json", coco.seed_0),
+        ("amber", "data/annotations.json", amber.generative),
+        ("amber", "data/relation.json", amber.generative),
+        ("textvqa", "TextVQA_0.5.1_val.json", textvqa.validation),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_fix(damaged, name, file, documents):
+    path = damaged(name) / file
+    content = path.read_text()
+    path.write_text(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=rf"{path.name} is not valid JSON \(.*; it was cut off or edited, so fetch it"):
+        rows(documents)
+    path.write_text(content, encoding="utf-16")
+    with pytest.raises(ValueError, match=rf"{path.name} is not UTF-8 text \(byte 0\); save it as UTF-8"):
+        rows(documents)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "documents"),
+    [
+        ("pope", "output/coco/coco_pope_random.json", pope.coco_random),
+        ("amber", "data/annotations.json", amber.generative),
         ("coco", FIRST, coco.seed_0),
         ("mme", "existence/000000000001.png", mme.every),
     ],
@@ -251,6 +316,35 @@ def test_a_link_out_of_the_folder_is_refused(damaged, tmp_path, name, file, docu
     path.symlink_to(outside)
     with pytest.raises(ValueError, match=rf"{path.name} leads out of .*{outside}"):
         rows(documents)
+
+
+@pytest.mark.parametrize("documents", [pope.coco_random, coco.seed_0, mme.every, amber.generative])
+def test_what_stands_in_the_place_of_a_benchmarks_folder_is_not_passed_over(tmp_path, monkeypatch, documents):
+    monkeypatch.setenv("HALLU_DATA", str(tmp_path))
+    place = tmp_path / documents.source.folder
+    place.symlink_to(tmp_path / "gone")
+    with pytest.raises(ValueError, match=rf"{place} is a link to .*gone, which does not exist"):
+        rows(documents)
+    place.unlink()
+    place.touch()
+    with pytest.raises(ValueError, match=rf"{place} is not a folder"):
+        rows(documents)
+
+
+def test_mme_is_read_as_its_archive_unpacks(data, damaged):
+    expected = rows(mme.every).remove_columns("image").to_list()
+    folder = damaged("mme")
+    outer = folder / "MME_Benchmark_release_version"
+    folder.rename(folder.with_name("unpacked"))
+    folder.mkdir()
+    folder.with_name("unpacked").rename(outer)
+    (folder / "__MACOSX").mkdir()
+    for place in (outer / "existence", outer / "artwork" / "questions_answers_YN"):
+        (place / "._000000000001.txt").write_bytes(b"\x00\x05\x16\x07")
+    assert rows(mme.every).remove_columns("image").to_list() == expected
+    (folder / "copy" / "existence").mkdir(parents=True)
+    with pytest.raises(ValueError, match="existence in 2 folders: MME_Benchmark_release_version, copy; keep one"):
+        rows(mme.every)
 
 
 def test_a_benchmarks_folder_itself_may_be_a_link(whole, tmp_path, monkeypatch):
@@ -302,6 +396,17 @@ def test_a_wrong_data_folder_is_named(tmp_path, monkeypatch, value, problem):
     monkeypatch.setenv("HALLU_DATA", str(tmp_path / value))
     with pytest.raises(ValueError, match=problem):
         rows(amber.generative)
+
+
+def test_a_data_folder_may_begin_with_the_home_folder(whole, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(whole)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HALLU_DATA", "~/link")
+    assert len(rows(amber.generative)) == 1004
+    for value in ("~/none", "~nobody_of_this_name/none"):
+        monkeypatch.setenv("HALLU_DATA", value)
+        with pytest.raises(ValueError, match="none does not exist; name the folder"):
+            rows(amber.generative)
 
 
 def test_without_data_every_way_out_is_said(tmp_path, monkeypatch):
@@ -398,6 +503,32 @@ def test_the_check_says_what_is_ready(data, capsys):
     assert coco.digest(coco.sample(official.coco_ids(), 0)) in said
 
 
+def test_the_check_says_a_count_once(data, capsys):
+    assert cli.main(["data", "check", "hallu_amber_generative", "hallu_amber_discriminative"]) == 0
+    said = capsys.readouterr().out
+    assert "documents: 1,004 images\n" in said and "documents: 14,216 questions on 1,004 images\n" in said
+
+
+def test_the_check_needs_no_data_of_the_demo(monkeypatch, capsys):
+    monkeypatch.delenv("HALLU_DATA", raising=False)
+    assert cli.main(["data", "check", "hallu_demo_chair"]) == 0
+    said = capsys.readouterr().out
+    assert "hallu_demo_chair\n" in said and "needs no data" in said and "1 tasks: 1 ready" in said
+    assert cli.main(["data", "check", "hallu_demo", "hallu_chair_s0", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["tasks_without_data"] == ["hallu_demo_chair", "hallu_demo_pope", "hallu_demo_mme"]
+    assert [one["tasks"] for one in found["tasks"]] == [["hallu_chair_s0"]]
+
+
+def test_paths_are_those_below_the_data_folder(monkeypatch, capsys):
+    monkeypatch.delenv("HALLU_DATA", raising=False)
+    assert cli.main(["data", "check", "hallu_pope_gqa"]) == 1
+    said = capsys.readouterr().out
+    assert "HALLU_DATA: not set; it names your data folder" in said
+    assert "put: HALLU_DATA/pope/gqa_pope_seem_random.json\n" in said
+    assert "put: HALLU_DATA/gqa/images/2354786.jpg ...\n" in said
+
+
 def test_the_check_says_what_is_missing_and_where_to_get_it(damaged, capsys):
     (damaged("amber") / "data" / "safe_words.txt").unlink()
     assert cli.main(["data", "check", "hallu_amber_generative"]) == 1
@@ -416,11 +547,43 @@ def test_the_check_counts_what_is_damaged(damaged, capsys):
 
 def test_the_check_needs_nothing_to_run(monkeypatch, capsys):
     monkeypatch.delenv("HALLU_DATA", raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     assert cli.main(["data", "check"]) == 0
     said = capsys.readouterr().out
     assert "HALLU_DATA: not set" in said and "Hub lmms-lab-encoder/MME" in said
     assert cli.main(["data", "check", "hallu_mme"]) == 0
     assert cli.main(["data", "check", "hallu_chair"]) == 1
+
+
+def test_offline_only_the_cache_is_the_hub(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("HALLU_DATA", raising=False)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    for variable in ("HF_DATASETS_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        for other in ("HF_DATASETS_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+            monkeypatch.delenv(other, raising=False)
+        monkeypatch.setenv(variable, "True")
+        assert cli.main(["data", "check", "hallu_hallusion"]) == 1
+        said = capsys.readouterr().out
+        assert f"HallusionBench is not in the cache; {variable} forbids to fetch it" in said
+        assert "put: HALLU_DATA/hallusion/HallusionBench.json" in said
+    # What a download that was cut off leaves behind is no data set.
+    for name, code in (("9f3.incomplete", 1), ("9f3", 0)):
+        place = tmp_path / "lmms-lab-encoder___hallusion_bench" / "default" / "0.0.0" / name
+        place.mkdir(parents=True)
+        (place / "dataset_info.json").write_text("{}")
+        assert cli.main(["data", "check", "hallu_hallusion"]) == code
+    assert "in the cache: yes" in capsys.readouterr().out
+
+
+def test_the_check_and_a_run_agree_on_what_is_in_the_cache(hub_pope, tmp_path, monkeypatch):
+    assert not cached.is_cached("lmms-lab-encoder/POPE")
+    place = tmp_path / "cache" / "lmms-lab-encoder___pope" / "default" / "0.0.0" / "9f3"
+    # The stand-in for the Hub is a local folder; `datasets` puts what it prepared elsewhere, and looks there offline.
+    place.mkdir(parents=True)
+    (place / "dataset_info.json").write_text("{}")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    assert CachedDatasetModuleFactory("lmms-lab-encoder/POPE").get_module().builder_configs_parameters is not None
+    assert cached.is_cached("lmms-lab-encoder/POPE")
 
 
 def test_the_check_names_an_unknown_task(capsys):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from hallu_tasks.data.cached import is_cached, offline
 from hallu_tasks.data.catalog import TASKS
-from hallu_tasks.data.documents import Documents, Source, Unavailable
+from hallu_tasks.data.documents import Documents, Hub, Source, Unavailable
 from hallu_tasks.data.folder import VARIABLE, root
 from registry import task_folders, yaml_files
 
-__all__ = ["Finding", "arguments", "find", "run"]
+__all__ = ["Finding", "arguments", "leaves", "run"]
 
 DESCRIPTION = """\
 Which tasks have their data, what is missing, where to get it and under which terms.
@@ -65,20 +64,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """``hallu data check``: 0, or 1 when data are damaged or those of a task named are missing."""
-    findings = [_find(names, documents) for names, documents in _grouped(leaves(given.tasks) or list(TASKS))]
-    print(_as_json(findings) if given.json else _as_text(findings))
+    named = leaves(given.tasks) if given.tasks else list(TASKS)
+    findings = [_find(names, documents) for names, documents in _grouped([name for name in named if name in TASKS])]
+    others = [name for name in named if name not in TASKS]
+    print(_as_json(findings, others) if given.json else _as_text(findings, others))
     sys.stdout.flush()
     bad = {"damaged", "missing"} if given.tasks else {"damaged"}
     return int(any(finding.state in bad for finding in findings))
 
 
-def find(task: str) -> Finding:
-    """The check of one task; `ValueError` for a name that is no task with data."""
-    return _find((task,), TASKS[leaves([task])[0]])
-
-
 def leaves(names: Iterable[str]) -> list[str]:
-    """The tasks that tasks and groups stand for; `ValueError` names one that needs no data or does not exist."""
+    """The tasks that tasks and groups stand for, also those that need no data; `ValueError` for an unknown name."""
     known = task_folders.tasks()
     found: list[str] = []
     for name in names:
@@ -87,9 +83,9 @@ def leaves(names: Iterable[str]) -> list[str]:
         elif name in known and known[name].kind == "group":
             config = yaml_files.read(known[name].file)
             members = config["task"] if isinstance(config, dict) else []
-            found += leaves(member for member in members if member in TASKS or member in known)
+            found += leaves(one for one in members if isinstance(one, str) and (one in TASKS or one in known))
         elif name in known:
-            continue
+            found.append(name)
         else:
             raise ValueError(f"unknown task {name!r}; allowed: {', '.join(TASKS)}, and groups such as hallu_pope")
     return list(dict.fromkeys(found))
@@ -106,11 +102,7 @@ def _find(tasks: tuple[str, ...], documents: Documents) -> Finding:
         folder = documents.folder()
         if folder is None:
             assert documents.hub is not None
-            place = f"Hub {documents.hub.repository}"
-            cached = _cached(documents.hub.repository)
-            return Finding(
-                tasks, source, "hub", place, {"documents": f"{documents.hub.count:,}", "in the cache": cached}
-            )
+            return _from_hub(tasks, source, documents.hub)
         return Finding(tasks, source, "ready", str(folder.path), documents.local(folder).facts)
     except Unavailable as error:
         return Finding(tasks, source, "missing", "", {}, str(error).split(f". {VARIABLE} names", 1)[0])
@@ -118,19 +110,23 @@ def _find(tasks: tuple[str, ...], documents: Documents) -> Finding:
         return Finding(tasks, source, "damaged", "", {}, str(error))
 
 
-def _cached(repository: str) -> str:
-    """Whether the Hub's cache holds a data set, without importing its library."""
-    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    folder = Path(os.environ.get("HF_HUB_CACHE", home / "hub")) / f"datasets--{repository.replace('/', '--')}"
-    return "yes" if folder.is_dir() else "no, it is fetched when a task runs"
+def _from_hub(tasks: tuple[str, ...], source: Source, hub: Hub) -> Finding:
+    cached, barred = is_cached(hub.repository), offline()
+    if barred and not cached:
+        absent = f"no folder {source.folder} in {VARIABLE}" if root() else f"{VARIABLE} is not set"
+        problem = f"{absent}, and {hub.repository} is not in the cache; {barred} forbids to fetch it"
+        return Finding(tasks, source, "missing", "", {}, problem)
+    said = "yes" if cached else "no, it is fetched when a task runs"
+    return Finding(tasks, source, "hub", f"Hub {hub.repository}", {"documents": f"{hub.count:,}", "in the cache": said})
 
 
 _WORDS = {"ready": "ready", "hub": "from the Hub", "missing": "MISSING", "damaged": "NOT RIGHT"}
 
 
-def _as_text(findings: Sequence[Finding]) -> str:
+def _as_text(findings: Sequence[Finding], others: Sequence[str]) -> str:
     data = root()
-    lines = [f"{VARIABLE}: {data or 'not set; data sets of the Hub are used where they are known'}"]
+    unset = "not set; it names your data folder. Data sets of the Hub are used where they are known"
+    lines = [f"{VARIABLE}: {data or unset}"]
     shown = None
     for finding in findings:
         source = finding.source
@@ -142,16 +138,19 @@ def _as_text(findings: Sequence[Finding]) -> str:
             lines.append(f"{'':14}{finding.problem}")
         if finding.state in ("missing", "damaged"):
             lines += [f"{'':14}get: {line}" for line in source.obtain]
-            lines += [f"{'':14}put: {source.folder}/{line}" for line in source.layout]
+            lines += [f"{'':14}put: {VARIABLE}/{path}" for path in source.paths]
         if finding.place:
             lines.append(f"{'':14}{finding.place}")
         lines += [f"{'':14}{name}: {value}" for name, value in finding.facts.items()]
+    if others:
+        lines += ["", f"  {'ready':<12}  {', '.join(others)}", f"{'':14}needs no data from outside the package"]
     counted = {state: sum(len(one.tasks) for one in findings if one.state == state) for state in _WORDS}
+    counted["ready"] += len(others)
     summary = ", ".join(f"{count} {_WORDS[state]}" for state, count in counted.items() if count)
     return "\n".join([*lines, "", f"{sum(counted.values())} tasks: {summary}"])
 
 
-def _as_json(findings: Sequence[Finding]) -> str:
+def _as_json(findings: Sequence[Finding], others: Sequence[str]) -> str:
     value = [
         {
             "tasks": finding.tasks,
@@ -167,4 +166,5 @@ def _as_json(findings: Sequence[Finding]) -> str:
         }
         for finding in findings
     ]
-    return json.dumps({"data_folder": str(root() or "") or None, "tasks": value}, indent=2, ensure_ascii=False)
+    found = {"data_folder": str(root() or "") or None, "tasks": value, "tasks_without_data": others}
+    return json.dumps(found, indent=2, ensure_ascii=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from hallu_tasks.data.folder import VARIABLE, Folder, Missing, root
+from hallu_tasks.data.folder import VARIABLE, Folder, Missing, benchmark, root
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,6 +38,11 @@ class Source:
     layout: tuple[str, ...]
     obtain: tuple[str, ...]
     licence: str
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """`layout` below the data folder: images may lie in the folder of another benchmark."""
+        return tuple(posixpath.normpath(f"{self.folder}/{line}") for line in self.layout)
 
 
 @dataclass(frozen=True)
@@ -121,12 +127,10 @@ class Documents:
     def folder(self) -> Folder | None:
         """The benchmark's folder, ``None`` where there is none; without a Hub data set it has to be there."""
         data = root()
-        if data is not None and (data / self.source.folder).is_dir():
-            return Folder(data / self.source.folder)
-        if self.hub is None:
-            place = f"{data} has no folder {self.source.folder}" if data else f"{VARIABLE} is not set"
-            raise Unavailable(self._message(place))
-        return None
+        place = benchmark(data, self.source.folder) if data else None
+        if place is None and self.hub is None:
+            raise Unavailable(self._message(self._absent(data)))
+        return Folder(place) if place else None
 
     def local(self, folder: Folder) -> Local:
         """What the reader finds in a folder."""
@@ -134,6 +138,8 @@ class Documents:
             return self._read(folder)
         except Missing as error:
             raise Unavailable(self._message(str(error))) from None
+        except OSError as error:
+            raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
 
     def _from_folder(self, folder: Folder) -> Prepared:
         datasets = importlib.import_module("datasets")
@@ -155,8 +161,7 @@ class Documents:
             loaded = datasets.load_dataset(hub.repository, split=hub.split, revision=hub.revision)
         # Whatever the network, the cache and the Hub raise: the way out is the same.
         except Exception as error:
-            data = root()
-            place = f"{data} has no folder {self.source.folder}" if data else f"{VARIABLE} is not set"
+            place = self._absent(root())
             first = (str(error).strip().splitlines() or [""])[0]
             problem = (
                 f"{place}, and {hub.repository} could not be loaded from the Hub ({type(error).__name__}: {first})"
@@ -172,8 +177,11 @@ class Documents:
             dataset, f"Hub {hub.repository}@{_commit(loaded) or hub.revision}", {"documents": f"{len(dataset):,}"}
         )
 
+    def _absent(self, data: Path | None) -> str:
+        return f"{data} has no folder {self.source.folder}" if data else f"{VARIABLE} is not set"
+
     def _message(self, problem: str) -> str:
-        layout = "".join(f"\n  {self.source.folder}/{line}" for line in self.source.layout)
+        layout = "".join(f"\n  {line}" for line in self.source.paths)
         obtain = "".join(f"\n  {line}" for line in self.source.obtain)
         connected = f"; or connect once, so that {self.hub.repository} is fetched from the Hub" if self.hub else ""
         return (

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["VARIABLE", "Folder", "Missing", "checksum", "root"]
+__all__ = ["VARIABLE", "Folder", "Missing", "benchmark", "checksum", "root"]
 
 VARIABLE = "HALLU_DATA"
 """The environment variable that names the data folder."""
@@ -23,11 +23,25 @@ def root() -> Path | None:
     given = os.environ.get(VARIABLE)
     if not given:
         return None
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))
     if not path.is_dir():
         problem = "is not a folder" if path.exists() else "does not exist"
-        raise ValueError(f"{VARIABLE}={given} {problem}; name the folder that holds coco, pope, mme, ...")
+        raise ValueError(f"{VARIABLE}={path} {problem}; name the folder that holds coco, pope, mme, ...")
     return path.absolute()
+
+
+def benchmark(data: Path, name: str) -> Path | None:
+    """The folder of a benchmark in the data folder, ``None`` when there is nothing of that name.
+
+    Raises `ValueError` for a file and for a link that leads nowhere, which were meant to be the data.
+    """
+    path = data / name
+    if path.is_dir():
+        return path
+    if not os.path.lexists(path):
+        return None
+    problem = "is not a folder" if path.exists() else f"is a link to {os.readlink(path)}, which does not exist"
+    raise ValueError(f"{path} {problem}; put the folder of the benchmark there, or remove it")
 
 
 class Folder:
@@ -45,28 +59,32 @@ class Folder:
 
     def beside(self, name: str) -> Folder:
         """The folder of another benchmark, whose images this one uses; `Missing` when there is none."""
-        path = self.path.parent / name
-        if not path.is_dir():
+        path = benchmark(self.path.parent, name)
+        if path is None:
             raise Missing(f"{self.path.parent} has no folder {name}")
         return Folder(path)
 
     def anywhere(self, name: str) -> Path:
         """The one file called `name` at any depth below this folder; `Missing` for none, `ValueError` for several."""
-        found = sorted(self.path.rglob(name))
+        found = sorted(path for path in self.path.rglob(name) if path.is_file())
         if not found:
-            raise Missing(f"{self.path} has no {name}, at any depth")
+            raise Missing(f"{self.path} has no file {name}, at any depth")
         if len({checksum(path) for path in found}) > 1:
             raise ValueError(
                 f"{self.path} has {len(found)} different files {name}: {', '.join(map(str, found))}; keep one"
             )
-        return self._inside(found[0])
+        return _whole(self._inside(found[0]))
 
     def file(self, *names: str) -> Path:
         """The first of `names` (relative paths) that is a file here; `Missing` names them all."""
         found = next((path for path in map(self.path.joinpath, names) if path.is_file()), None)
         if found is None:
             raise Missing(f"{self.path} has no {' and no '.join(names)}")
-        return self._inside(found)
+        return _whole(self._inside(found))
+
+    def texts(self) -> list[Path]:
+        """The ``.txt`` files here, in order of name, without those that macOS adds to archives (``._name.txt``)."""
+        return [path for path in sorted(self.path.glob("*.txt")) if not path.name.startswith("._")]
 
     def folder(self, *names: str) -> Path:
         """The first of `names` that is a folder here; `Missing` names them all."""
@@ -85,7 +103,7 @@ class Folder:
                 f"{folder} has {len(wanted) - len(absent)} of {len(wanted)} images; the first missing one is "
                 f"{absent[0]}"
             )
-        return {name: self._inside(folder / name, there) for name in wanted}
+        return {name: _whole(self._inside(folder / name, there)) for name in wanted}
 
     def _inside(self, path: Path, plain: frozenset[str] = frozenset()) -> Path:
         # A plain entry of a folder that was checked leads nowhere else; resolving 40,000 of them takes seconds.
@@ -97,6 +115,13 @@ class Folder:
                 "the link"
             )
         return path
+
+
+def _whole(path: Path) -> Path:
+    """The file, unless it is empty, as a full disk and an interrupted download leave it."""
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty (0 bytes); fetch it again")
+    return path
 
 
 def _listing(folder: Path) -> frozenset[str]:

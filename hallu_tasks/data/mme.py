@@ -1,7 +1,8 @@
 """MME's data: a folder a subtask, with an image and a text file of its two questions under the same name.
 
 Both layouts of the official archive are read: image and text side by side, or in ``images`` and
-``questions_answers_YN``. Questions are asked as they are written there.
+``questions_answers_YN``. The folder that it unpacks to, ``MME_Benchmark_release_version``, may stay around them.
+Questions are asked as they are written there.
 """
 
 from __future__ import annotations
@@ -46,12 +47,13 @@ SOURCE = Source(
 def _read(subtasks: Sequence[str], folder: Folder) -> Local:
     rows: list[dict[str, Any]] = []
     texts: list[Path] = []
+    place = _unpacked(folder, subtasks[0])
     for subtask in subtasks:
-        found, files = _subtask(subtask, Folder(folder.folder(subtask)))
+        found, files = _subtask(subtask, Folder(folder.folder(f"{place}{subtask}")))
         if len(found) != COUNTS[subtask]:
             raise ValueError(
-                f"{folder.path / subtask} holds {len(found)} questions instead of {COUNTS[subtask]}; unpack the "
-                "official archive again"
+                f"{folder.path / place / subtask} holds {len(found)} questions instead of {COUNTS[subtask]}; unpack "
+                "the official archive again"
             )
         rows += found
         texts += files
@@ -63,12 +65,24 @@ def _read(subtasks: Sequence[str], folder: Folder) -> Local:
     return Local(rows, facts)
 
 
+def _unpacked(folder: Folder, subtask: str) -> str:
+    """What stands before a subtask's name: nothing, or ``<folder of the archive>/`` where that is the only such one."""
+    if (folder.path / subtask).is_dir():
+        return ""
+    outer = [path for path in sorted(folder.path.iterdir()) if (path / subtask).is_dir()]
+    if len(outer) > 1:
+        raise ValueError(
+            f"{folder.path} has {subtask} in {len(outer)} folders: {', '.join(path.name for path in outer)}; keep one"
+        )
+    return f"{outer[0].name}/" if outer else ""
+
+
 def _subtask(name: str, folder: Folder) -> tuple[list[dict[str, Any]], list[Path]]:
     below = "questions_answers_YN"
     texts = folder.folder(below) if (folder.path / below).is_dir() else folder.path
     images = folder.folder("images") if (folder.path / "images").is_dir() else folder.path
     rows = []
-    files = [folder.file(str(path.relative_to(folder.path))) for path in sorted(texts.glob("*.txt"))]
+    files = [folder.file(str(path.relative_to(folder.path))) for path in Folder(texts).texts()]
     for path in files:
         image = next((images / (path.stem + end) for end in _IMAGES if (images / (path.stem + end)).is_file()), None)
         if image is None:

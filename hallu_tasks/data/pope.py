@@ -8,6 +8,7 @@ scores do not compare with those on 3,000.
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 from hallu_tasks import pope_answers
@@ -51,6 +52,7 @@ def _source(name: str) -> Source:
 
 def _read(name: str, strategy: str, folder: Folder) -> Local:
     path = folder.anywhere(_FILES[name].format(strategy))
+    _require_own(path, name, strategy)
     questions = pope_answers.questions(str(path), strategy)
     if len(questions) != COUNT:
         older = "; this is the older release" if len(questions) == 2_910 else ""
@@ -80,6 +82,14 @@ def _read(name: str, strategy: str, folder: Folder) -> Local:
         f"{path.name} sha256": checksum(path),
     }
     return Local(rows, facts)
+
+
+def _require_own(path: Path, name: str, strategy: str) -> None:
+    """Raise `ValueError` when the file beside it for another strategy has the same content."""
+    others = (path.with_name(_FILES[name].format(other)) for other in STRATEGIES if other != strategy)
+    for other in others:
+        if other.is_file() and checksum(other) == checksum(path):
+            raise ValueError(f"{path} and {other.name} are the same file; fetch them again, one a strategy")
 
 
 def _converted(strategy: str, dataset: Any) -> Any:
