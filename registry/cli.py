@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -106,6 +107,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader, such as head, has seen enough. Python flushes standard output once more on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"hallu: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
     except ValueError as error:
         print(f"hallu: {error}", file=sys.stderr)
         return 2
