@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from hallu_tasks import rows
+from hallu_tasks import json_files, rows
 from hallu_tasks.scoring import amber
 from hallu_tasks.scoring.keyed import name_some
 
@@ -89,9 +90,10 @@ def _number(row: rows.Row) -> int:
     value = row.get("id", RESPONSES)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and re.fullmatch(r"\s*\d+\s*", value):
+    # Python reads no numbers of thousands of digits.
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,20}\s*", value):
         return int(value)
-    raise ValueError(f"{row.place}: id must be a whole number, got {value!r}; {RESPONSES}")
+    raise ValueError(f"{row.place}: id must be a whole number, got {reprlib.repr(value)}; {RESPONSES}")
 
 
 def read_annotations(path: str) -> amber.Annotations:
@@ -120,8 +122,7 @@ def read_images(path: str, asked: Iterable[int]) -> dict[int, str]:
 
 def _read(read: Callable[..., _Read], *paths: str, wanted: str) -> _Read:
     for path in paths:
-        if not Path(path).is_file():
-            raise ValueError(f"{path} does not exist; {wanted}")
+        json_files.require(path, wanted)
     try:
         return read(*paths)
     except OSError as error:

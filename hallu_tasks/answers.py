@@ -6,17 +6,20 @@ POPE's files are read in `hallu_tasks.pope_answers` and matched in `hallu_tasks.
 from __future__ import annotations
 
 import re
+import reprlib
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hallu_tasks import rows, truth_cache
+from hallu_tasks import json_files, rows, truth_cache
 from hallu_tasks.scoring import mme, yesno
 from hallu_tasks.scoring.keyed import name_some
 
 __all__ = ["Caption", "captions", "check_truth", "image_number", "mme_results", "truth"]
 
-_IMAGE_NAME = re.compile(r"(?:.*[/\\])?(?:COCO_[a-z]+\d{4}_)?(\d+)(?:\.[A-Za-z]+)?")
+# Python reads no numbers of thousands of digits; ids have twelve at most.
+_IMAGE_NAME = re.compile(r"(?:.*[/\\])?(?:COCO_[a-z]+\d{4}_)?(\d{1,20})(?:\.[A-Za-z]+)?")
 
 CAPTIONS = 'give a JSON list or JSONL of {"image_id": 310196, "caption": "A dog ..."}'
 TRUTH = "--truth takes instances_val2014.json, then captions_val2014.json"
@@ -53,8 +56,8 @@ def captions(path: str, image_key: str = "image_id", caption_key: str = "caption
         image = image_number(given)
         if image is None:
             raise ValueError(
-                f"{row.place}: {image_key} {given!r} is no COCO image id; allowed: a number or a file name such as "
-                "COCO_val2014_000000310196.jpg; another key is named with --image-key"
+                f"{row.place}: {image_key} {reprlib.repr(given)} is no COCO image id; allowed: a number or a file "
+                "name such as COCO_val2014_000000310196.jpg; another key is named with --image-key"
             )
         if image in result:
             raise ValueError(f"{row.place}: image id {image} occurs also in {result[image].place}; keep one caption")
@@ -65,8 +68,7 @@ def captions(path: str, image_key: str = "image_id", caption_key: str = "caption
 def truth(instances: str, sentences: str, mode: str) -> dict[int, set[str]]:
     """Return `truth_cache.truth` of two annotation files; a `ValueError` also says which files they must be."""
     for path in (instances, sentences):
-        if not Path(path).is_file():
-            raise ValueError(f"{path} does not exist; {TRUTH}")
+        json_files.require(path, TRUTH)
     try:
         return truth_cache.truth(instances, sentences, mode)
     except OSError as error:
@@ -101,14 +103,15 @@ def mme_results(folder: str) -> list[dict[str, Any]]:
     """Return the records that `mme.score` takes from a folder of ``<subtask>.txt`` files.
 
     A line is image, question, Yes or No and the prediction, separated by tabs; a prediction may hold tabs.
-    Raises `ValueError` that names file and line for a missing folder, a file that is no subtask, a line with
-    fewer fields, a label that is neither yes nor no, and a question without its partner.
+    Files that macOS adds to archives (``._name.txt``) are left out. Raises `ValueError` that names file and line
+    for a missing folder, a file that is no subtask, a line with fewer fields, a label that is neither yes nor no,
+    a question that is repeated, a third one about an image, and one without its partner.
     """
     place = Path(folder)
     if not place.is_dir():
         problem = "is a file" if place.exists() else "does not exist"
         raise ValueError(f"{folder} {problem}; --results takes the folder of MME's <subtask>.txt files")
-    files = {file.stem: file for file in sorted(place.glob("*.txt"))}
+    files = {file.stem: file for file in sorted(place.glob("*.txt")) if not file.name.startswith("._")}
     if not files:
         raise ValueError(f"{folder} holds no <subtask>.txt; allowed: {', '.join(mme.SUBTASKS)}")
     unknown = [file.name for name, file in files.items() if name not in mme.SUBTASKS]
@@ -122,6 +125,7 @@ def mme_results(folder: str) -> list[dict[str, Any]]:
 
 def _subtask(name: str, file: Path) -> list[dict[str, Any]]:
     records = []
+    asked: defaultdict[str, dict[str, int]] = defaultdict(dict)
     lines = rows.text(str(file), f"a line is {MME_LINE}").split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -137,6 +141,8 @@ def _subtask(name: str, file: Path) -> list[dict[str, Any]]:
             yesno.label(answer)
         except ValueError as error:
             raise ValueError(f"{file}, line {number}: {error}; a line is {MME_LINE}") from None
+        _require_new(question, image, asked[image], f"{file}, line {number}")
+        asked[image][question] = number
         records.append(
             {"image": image, "category": name, "question": question, "answer": answer, "prediction": prediction}
         )
@@ -147,6 +153,20 @@ def _subtask(name: str, file: Path) -> list[dict[str, Any]]:
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     return records
+
+
+def _require_new(question: str, image: str, asked: Mapping[str, int], place: str) -> None:
+    """Raise `ValueError` for a question after those `asked` about an image, with their lines, that is one too many."""
+    if question in asked:
+        raise ValueError(
+            f"{place} repeats line {asked[question]}, {question!r} about {image!r}; keep one answer to each question"
+        )
+    if len(asked) == 2:
+        first, second = asked.values()
+        raise ValueError(
+            f"{place} is a third question about {image!r}, after lines {first} and {second}; an image has two, so keep "
+            "those of the benchmark"
+        )
 
 
 def _some(texts: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,9 @@ def questions(path: str, strategy: str) -> dict[int, Question]:
         if number in result:
             raise ValueError(f"{row.place}: question_id {number} occurs also in {result[number].place}; {QUESTIONS}")
         key = pope.question_key(strategy, number, row.words("text", QUESTIONS))
+        given = row.get("label", QUESTIONS)
         try:
-            label = yesno.label(row.get("label", QUESTIONS))
+            label = yesno.label(given)
         except ValueError as error:
             raise ValueError(f"{row.place}: {error}") from None
         file = row.get("image", QUESTIONS)
@@ -103,9 +105,10 @@ def _number(row: rows.Row, fix: str) -> int:
     value = row.get("question_id", fix)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and re.fullmatch(r"\s*\d+\s*", value):
+    # Python reads no numbers of thousands of digits.
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,20}\s*", value):
         return int(value)
-    raise ValueError(f"{row.place}: question_id must be a whole number, got {value!r}; {fix}")
+    raise ValueError(f"{row.place}: question_id must be a whole number, got {reprlib.repr(value)}; {fix}")
 
 
 def image(value: object) -> Hashable:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hallu_tasks import amber_files, answers, matching, pope_answers, score_help, score_report
+from hallu_tasks.data.mme import COUNTS
 from hallu_tasks.estimates import (
     Bootstrap,
     Result,
@@ -148,10 +149,19 @@ def _pope(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
         questions = pope_answers.questions(source, strategy)
         own = pope_answers.answers(answered)
         said |= matching.matched(own, questions, answered, source)
-        notes += matching.caution(own, answered, source)
+        notes += [*matching.caution(own, answered, source), *_blank(own, answered, given.policy)]
         asked += questions.values()
     files = {"answers": given.answers, "questions": given.questions}
     return {"benchmark": "POPE", "files": files, "notes": notes, **pope_scores(said, asked, given.policy, bootstrap)}
+
+
+def _blank(given: Sequence[pope_answers.Answer], answered: str, policy: str) -> list[str]:
+    blank = sum(not answer.text.strip() for answer in given)
+    if not blank:
+        return []
+    read = yesno.parse("", policy)
+    what = "cannot read them" if read is None else f"reads them as {read}"
+    return [f"{blank} of {len(given)} answers of {answered} are blank; policy {policy} {what}"]
 
 
 def _opope(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
@@ -182,7 +192,18 @@ def _opope(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
 def _mme(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
     records = answers.mme_results(given.results)
     files = {"results": [given.results]}
-    return {"benchmark": "MME", "files": files, "notes": [], **mme_scores(records, bootstrap)}
+    result = mme_scores(records, bootstrap)
+    for name, subtask in result["subtasks"].items():
+        subtask["questions_official_count"] = COUNTS[name]
+    odd = [
+        f"{name}: {result['subtasks'][name]['questions_count']} of {COUNTS[name]}"
+        for name in result["subtasks_present"]
+        if result["subtasks"][name]["questions_count"] != COUNTS[name]
+    ]
+    notes = (
+        [f"published numbers are over all questions; {len(odd)} subtasks have others, first {odd[0]}"] if odd else []
+    )
+    return {"benchmark": "MME", "files": files, "notes": notes, **result}
 
 
 def _amber(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:

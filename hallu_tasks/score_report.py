@@ -14,6 +14,9 @@ __all__ = ["as_json", "as_text"]
 MOST_COLUMNS = 4
 """More strategies than this, with their pooled scores, do not fit side by side and get a further table."""
 
+TOTALS = ("hallucination", "perception", "cognition")
+"""MME's totals, the one this package is about first."""
+
 _ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 
 
@@ -80,21 +83,31 @@ def _mme(result: Result) -> list[str]:
     for name in result["subtasks_present"]:
         subtask = result["subtasks"][name]
         numbers = [f"{subtask[key]:.1f}" for key in ("accuracy", "accuracy_plus")]
-        counts = [str(subtask[key]) for key in ("questions_count", "unparsed_count")]
+        counts = [_questions([subtask]), str(subtask["unparsed_count"])]
         rows.append([name, _cell(subtask["score"]), *numbers, *counts])
-    totals = [
-        [name, _cell(result[name]) if isinstance(result[name], Score) else f"N/A, {result['reasons'][name]}"]
-        for name in ("hallucination", "perception", "cognition")
-    ]
+    totals = [[f"{name} (of {200 * len(mme.TOTALS[name])})", _total(result, name)] for name in TOTALS]
     scores = [result["subtasks"][name]["score"] for name in result["subtasks_present"]]
     return [
         f"MME in points, accuracy in percent; policy {result['policy']}; {result['questions_count']} questions on "
         f"{result['images_count']} images",
         *_table(rows),
         "",
-        *_table([[f"{name} (of {200 * len(mme.TOTALS[name])})", cell] for name, cell in totals]),
+        *_table(totals),
         *_reasons("", scores),
     ]
+
+
+def _total(result: Result, name: str) -> str:
+    if not isinstance(result[name], Score):
+        return f"N/A, {result['reasons'][name]}"
+    questions = _questions([result["subtasks"][one] for one in mme.TOTALS[name]])
+    return _cell(result[name]) + ("" if questions.isdecimal() else f" over {questions} questions")
+
+
+def _questions(subtasks: Sequence[Mapping[str, Any]]) -> str:
+    """How many questions were scored, and of how many unless each subtask is whole."""
+    found, official = ([one[f"questions_{what}count"] for one in subtasks] for what in ("", "official_"))
+    return str(sum(found)) if found == official else f"{sum(found)} of {sum(official)}"
 
 
 def _amber(result: Result) -> list[str]:

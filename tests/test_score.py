@@ -192,6 +192,7 @@ def test_one_caption_has_no_interval_and_says_why(
         ([{"id": 42, "caption": "A dog."}], "line 1 has no 'image_id'; its keys: id, caption; .*--image-key"),
         ([{"image_id": "dog.jpg", "caption": "A dog."}], "line 1: image_id 'dog.jpg' is no COCO image id; allowed: "),
         ([{"image_id": True, "caption": "A dog."}], "line 1: image_id True is no COCO image id"),
+        ([{"image_id": "7" * 6_000, "caption": "A dog."}], r"line 1: image_id '7+\.\.\.7+' is no COCO image id"),
         ([{"image_id": 42, "caption": ["A dog."]}], r"line 1: the value of 'caption' must be text, got \['A dog.'\]"),
         (captioned(EXAMPLE) + captioned({"42": "A cat."}), "line 3: image id 42 occurs also in .*line 2; keep one"),
         (
@@ -265,11 +266,11 @@ def test_annotation_files_that_are_not_the_two_of_coco_are_named(
         ((instances, instances), f"{instances}: annotations[0] has no caption; {order}"),
         ((sentences, instances), f"{sentences} has no 'categories'; "),
         ((instances, tmp_path / "none.json"), f"{tmp_path / 'none.json'} does not exist; {order}"),
-        ((tmp_path, sentences), f"{tmp_path} does not exist; {order}"),
+        ((tmp_path, sentences), f"{tmp_path} is a folder; {order}"),
     ):
         assert message in refused(capsys, *given, *truth)
     sentences.write_text(sentences.read_text()[:-40])
-    assert f"{sentences} is not valid JSON" in refused(capsys, *given, instances, sentences)
+    assert f"{sentences} is not valid JSON (" in refused(capsys, *given, instances, sentences)
     assert "does not exist; give a JSON list" in refused(
         capsys, "chair", "--captions", tmp_path / "none", "--truth", *coco
     )
@@ -307,6 +308,7 @@ def test_missing_data_of_a_mode_are_an_error_with_the_command(
         ("/data/COCO_train2014_000000000009.png", 9),
         ("dog", None),
         ("COCO_val2014_", None),
+        ("7" * 6_000, None),
         (False, None),
         (3.0, None),
         (None, None),
@@ -548,13 +550,14 @@ SAID = {"question_id": 1, "text": "Yes"}
             [QUESTION],
             "a, line 1: question_id must be a whole number, got 'one'",
         ),
+        ([{"question_id": "7" * 6_000, "text": "Yes"}], [QUESTION], r"a, line 1: question_id must be .*7\.\.\.7"),
         ([{"question_id": 1, "text": None}], [QUESTION], "a, line 1: the value of 'text' must be text, got None"),
         ([SAID, {"question": "Is it?", "answer": "No"}], [QUESTION], "line 2 has no question_id, but .*line 1 has one"),
         ([QUESTION], [QUESTION], "a holds the questions themselves; give a JSON list"),
         (
             [SAID],
             [SAID],
-            "q, line 1 has no 'label'; its keys: question_id, text; give a question file of the benchmark",
+            "^hallu: [^ ]*q, line 1 has no 'label'; its keys: question_id, text; give a question file of the benchmark",
         ),
         ([SAID], [{**QUESTION, "label": "maybe"}], "q, line 1: unknown label 'maybe'; allowed: yes, no"),
         ([SAID], asked(1), r"5 questions have no answer \(question_id 2, 3, 4, 5, 6\). Finish the run"),
@@ -570,6 +573,16 @@ def test_answers_that_do_not_fit_are_named(
     files = lines(tmp_path / "a", said), lines(tmp_path / "q", questions)
     err = refused(capsys, "pope", "--answers", files[0], "--questions", files[1])
     assert re.search(message, err)
+
+
+def test_blank_answers_are_counted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    source = lines(tmp_path / "q", asked(2))
+    blank = [{**row, "text": " \n" if row["question_id"] < 4 else row["text"]} for row in right(asked(2))]
+    given = ("pope", "--answers", lines(tmp_path / "a", blank), "--questions", source)
+    for policy, what in (("official", "reads them as yes"), ("words", "cannot read them")):
+        (note,) = result(capsys, *given, "--policy", policy)["notes"]
+        assert note == f"3 of 12 answers of {tmp_path / 'a'} are blank; policy {policy} {what}"
+        assert f"Note: {note}\n" in run(capsys, *given, "--policy", policy, *QUICK)[1]
 
 
 def test_files_that_do_not_pair_are_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -701,7 +714,8 @@ def test_mme_of_the_example(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert data["perception"] is None and "posters" in data["reasons"]["perception"]
     _, out, _ = run(capsys, "mme", "--results", folder, *QUICK)
     assert out.startswith("MME in points, accuracy in percent; policy prefix; 4 questions on 2 images\n")
-    assert "existence  125.0 [50.0, 200.0]  75.0      50.0       4          0\n" in out
+    assert "existence  125.0 [50.0, 200.0]  75.0      50.0       4 of 60    0\n" in out
+    assert "Note: published numbers are over all questions; 1 subtasks have others, first existence: 4 of 60\n" in out
     assert "hallucination (of 800)  N/A, subtasks without questions: count, position, color\n" in out
 
 
@@ -719,11 +733,41 @@ def test_totals_of_a_whole_folder(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert max(len(line) for line in out.splitlines() if str(tmp_path) not in line) <= 100
 
 
+def test_a_part_of_mme_does_not_pass_for_the_whole(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for subtask in mme.HALLUCINATION:
+        answered(tmp_path / "r", subtask, *(line for image in range(30) for line in pair(f"{image}.jpg")))
+    whole = result(capsys, "mme", "--results", tmp_path / "r")
+    assert (whole["hallucination"]["value"], whole["notes"]) == (800.0, [])
+    assert whole["subtasks"]["color"]["questions_official_count"] == 60
+    out = run(capsys, "mme", "--results", tmp_path / "r", *QUICK)[1]
+    assert re.search(r"hallucination \(of 800\) +800\.0 \[800\.0, 800\.0\]\n", out)
+    answered(tmp_path / "r", "color", *pair("1.jpg"))
+    answered(tmp_path / "r", "count", *(line for image in range(59) for line in pair(f"{image}.jpg")))
+    part = result(capsys, "mme", "--results", tmp_path / "r")
+    assert part["notes"] == ["published numbers are over all questions; 2 subtasks have others, first count: 118 of 60"]
+    out = run(capsys, "mme", "--results", tmp_path / "r", *QUICK)[1]
+    # The numbers of questions agree in sum, and it is still another benchmark.
+    assert "800.0 [800.0, 800.0] over 240 of 240 questions\n" in out
+
+
+def test_what_macos_adds_to_an_archive_is_left_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = answered(tmp_path / "r", "count", *pair("1.jpg"))
+    expected = result(capsys, "mme", "--results", folder)
+    (folder / "._count.txt").write_bytes(b"\x00\x05\x16\x07")
+    assert result(capsys, "mme", "--results", folder) == expected
+
+
 @pytest.mark.parametrize(
     ("subtask", "rows", "message"),
     [
         ("existence", pair("1.jpg")[:1], "existence.txt: MME questions without their partner .*'1.jpg', 'Is it a"),
-        ("existence", [*pair("1.jpg"), pair("1.jpg")[0]], "existence.txt: MME images with more than two questions"),
+        ("existence", [*pair("1.jpg"), pair("1.jpg")[0]], "existence.txt, line 3 repeats line 1, .*keep one answer to"),
+        ("existence", [pair("1.jpg")[0]] * 2, "existence.txt, line 2 repeats line 1, 'Is it a.*' about '1.jpg'; keep"),
+        (
+            "existence",
+            [*pair("1.jpg"), ("1.jpg", "Is it c?", "No", "No")],
+            "existence.txt, line 3 is a third question about '1.jpg', after lines 1 and 2; an image has two",
+        ),
         ("existence", [("1.jpg", "Is it a?", "Yes")], "existence.txt, line 1 has 3 of 4 fields; a line is image, q"),
         ("existence", [("1.jpg", "Is it a?", "Maybe", "Yes")], "existence.txt, line 1: unknown label 'Maybe'"),
         ("existence", [], "existence.txt is empty"),
@@ -866,6 +910,7 @@ def test_each_half_alone_needs_its_own_files(capsys: pytest.CaptureFixture[str],
     assert found["notes"] == ["no intervals for the answers; --queries names the image of each question"]
     out = run(capsys, *given, answers_alone, *QUICK)[1]
     assert "all        50.0 [N/A]" in out and "are not known" not in out
+    assert "state, precision: N/A, no answer is no\n" in out and "no interval" not in out.split("\n\n", 1)[1]
     queries = ("--queries", data / "query" / "query_all.json")
     assert result(capsys, *given, answers_alone, *queries)["discriminative"]["f1"]["interval"] is not None
     described = lines(tmp_path / "described", responded(DESCRIPTIONS))
@@ -909,6 +954,7 @@ def test_the_rules_of_amber_are_named_and_count(
         ([{"id": 1, "text": "A dog."}], "line 1 has no 'response'; its keys: id, text; give a JSON list or JSONL of"),
         ([{"response": "A dog."}], "line 1 has no 'id'; its keys: response; give"),
         ([{"id": "AMBER_1.jpg", "response": ""}], "line 1: id must be a whole number, got 'AMBER_1.jpg'; give"),
+        ([{"id": "7" * 6_000, "response": ""}], r"line 1: id must be a whole number, got '7+\.\.\.7+'; give"),
         ([{"id": True, "response": ""}], "line 1: id must be a whole number, got True"),
         ([{"id": 1, "response": None}], "line 1: the value of 'response' must be text, got None"),
         (responded({1: "A", "1": "B"}), "line 2: id 1 occurs also in .*line 1; keep one response"),
@@ -932,7 +978,7 @@ def test_a_bad_response_is_named_with_its_line(
         (
             "annotations.json",
             '[{"id": 1, "type"',
-            "is not valid JSON: .*; --annotations takes AMBER's annotations.json",
+            r"is not valid JSON \(.*\); .* so fetch it again; --annotations takes AMBER's annotations.json",
         ),
         (
             "annotations.json",
@@ -968,6 +1014,7 @@ def test_where_the_data_of_amber_are(capsys: pytest.CaptureFixture[str], tmp_pat
     file = array(tmp_path / "a.json", responded(YES_NO))
     given = ("amber", "--responses", file)
     assert "give --data FOLDER, or --annotations FILE" in refused(capsys, *given)
+    assert f"{tmp_path} is a folder; --annotations takes" in refused(capsys, *given, "--annotations", tmp_path)
     err = refused(capsys, *given, "--data", data.parent)
     assert f"{data.parent} holds no annotations.json; --data takes" in err and f"; give --data {data}\n" in err
     assert "none is no folder; --data takes" in refused(capsys, *given, "--data", tmp_path / "none")
@@ -1018,6 +1065,18 @@ def test_settings_of_the_bootstrap_are_checked_and_written_down(
     code, _, err = run(capsys, "mme", "--results", folder, "--resamples", "0")
     assert code == 2
     assert "resamples must be at least 1" in err
+    code, _, err = run(capsys, "mme", "--results", folder, "--resamples", "1000001")
+    assert code == 2
+    assert "1,000,001 resamples are too many: from 1,000,000 on, an interval changes in digits that no table" in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    folder = answered(tmp_path / "r", "count", *pair("1.jpg"))
+    command = [sys.executable, "-m", "registry.cli", "score", "mme", "--results", str(folder), *QUICK]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (2, "hallu: the output cannot be written: No space left on device\n")
 
 
 def test_scoring_loads_no_model_library(tmp_path: Path) -> None:

@@ -65,10 +65,15 @@ def _grouped(questions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, Any], li
         )
     crowded = [(*key, len(group)) for key, group in grouped.items() if len(group) > 2]
     if crowded:
-        raise ValueError(f"MME images with more than two questions (subtask, image, questions): {name_some(crowded)}")
+        raise ValueError(
+            f"MME images with more than two questions (subtask, image, questions): {name_some(crowded)}; keep the two "
+            "of the benchmark"
+        )
     twice = [(*key, *_text(a)) for key, (a, b) in grouped.items() if _text(a) and _text(a) == _text(b)]
     if twice:
-        raise ValueError(f"MME questions that occur twice (subtask, image, question): {name_some(twice)}")
+        raise ValueError(
+            f"MME questions that occur twice (subtask, image, question): {name_some(twice)}; keep one answer to each"
+        )
     return grouped
 
 
