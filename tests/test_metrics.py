@@ -43,6 +43,7 @@ def example(name: str) -> tuple[str, str, str]:
 EXAMPLES = {name: example(name) for name in metrics.NAMES}
 
 SCRIPT = f"""\
+import functools
 import json
 import evaluate
 from hallu_tasks import metrics
@@ -55,6 +56,9 @@ found = {{
     "names": [module.name for module in (chair, pope, mme, describe, answer)],
     "chair": chair.compute(predictions=captions, references=objects),
     "chair fixed": chair.compute(predictions=captions, references=objects, mode="fixed"),
+    "chair empty": chair.compute(
+        predictions=captions, references=[objects[0], []], mode="fixed", allow_empty_truth=True
+    ),
     "pope": pope.compute(predictions=answers, references=labels),
     "pope words": pope.compute(predictions=answers, references=labels, policy="words"),
     "mme": mme.compute(predictions=answers, references=labels, images=images, categories=["count"] * 4),
@@ -69,6 +73,10 @@ for name, call in (
     ("empty", lambda: chair.compute(predictions=["A dog."], references=[[]])),
     ("category", lambda: chair.compute(predictions=["A dog."], references=[["puppy"]])),
     ("policy", lambda: pope.compute(predictions=["Yes"], references=["yes"], policy="exact")),
+    *(
+        (f"configuration of {{name}}", functools.partial(evaluate.load, metrics.path(name), "gen"))
+        for name in ("chair", "pope", "mme")
+    ),
     ("half", lambda: evaluate.load(metrics.path("amber"))),
     ("word", lambda: describe.compute(predictions=["A dog."], references=[["puppy"]], targets=[[]], **words)),
     ("similarity", lambda: describe.compute(predictions=captions, **described, **words, similarity="exact")),
@@ -150,12 +158,20 @@ def test_rules_are_parameters_and_are_named(found: dict[str, Any]) -> None:
     assert [found[f"discriminative{name}"]["unparsed_count"] for name in ("", " official")] == [0, 3]
 
 
+def test_an_empty_truth_can_be_allowed(found: dict[str, Any]) -> None:
+    # Dog, frisbee, bench, dog and bus: the bench, and the bus that nothing in its image is.
+    assert (found["chair empty"]["mentions_count"], found["chair empty"]["hallucinated_count"]) == (5, 2)
+
+
 def test_answers_may_be_added_in_parts(found: dict[str, Any]) -> None:
     assert found["pope in parts"] == plain(pope.score(["Yes", *ANSWERS], ["no", *LABELS]))
 
 
 def test_errors_are_the_scorers(found: dict[str, Any]) -> None:
-    assert "whose truth is empty: 0" in found["empty"]
+    assert "references without any object, at positions 0; leave these captions out, or pass allow_" in found["empty"]
+    assert "image id" not in found["empty"]
+    for name in ("chair", "pope", "mme"):
+        assert found[f"configuration of {name}"].startswith("unknown configuration 'gen'; this module has none")
     assert "not COCO categories: 'puppy'" in found["category"]
     assert "'exact'; allowed: official" in found["policy"]
     assert "without their partner" in found["partner"]

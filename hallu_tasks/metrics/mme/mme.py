@@ -32,6 +32,8 @@ class Mme(evaluate.Metric):
     """`hallu_tasks.scoring.mme.score` of lists in the same order."""
 
     def _info(self) -> evaluate.MetricInfo:
+        if self.config_name != "default":
+            raise ValueError(f"unknown configuration {self.config_name!r}; this module has none: leave it out")
         names = ("predictions", "references", "images", "categories")
         return evaluate.MetricInfo(
             description=DESCRIPTION,

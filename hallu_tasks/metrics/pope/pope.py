@@ -30,6 +30,8 @@ class Pope(evaluate.Metric):
     """`hallu_tasks.scoring.pope.score` of lists in the same order."""
 
     def _info(self) -> evaluate.MetricInfo:
+        if self.config_name != "default":
+            raise ValueError(f"unknown configuration {self.config_name!r}; this module has none: leave it out")
         return evaluate.MetricInfo(
             description=DESCRIPTION,
             citation=CITATION,
