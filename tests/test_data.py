@@ -81,6 +81,13 @@ def test_a_task_file_names_its_documents(task):
     assert config["dataset_path"] == "json" and Path(config["dataset_kwargs"]["data_files"]["test"]).is_file()
 
 
+@pytest.mark.parametrize("task", catalog.TASKS)
+def test_only_a_metric_with_a_better_direction_has_one(task):
+    neither = {"yes_ratio", "mean_length", "mean_mentions", "always_no_accuracy", "always_no_f1"}
+    for entry in load_yaml_config(task_folders.tasks()[task].file, mode="full")["metric_list"]:
+        assert (entry["higher_is_better"] is None) == (entry["metric"] in neither), entry["metric"]
+
+
 def test_every_task_is_in_the_catalog_or_in_the_package():
     named = {name for name, info in task_folders.tasks().items() if info.kind == "task" and name.startswith("hallu_")}
     assert named - set(catalog.TASKS) == {"hallu_demo_chair", "hallu_demo_pope", "hallu_demo_mme"}
