@@ -61,6 +61,11 @@ class Run:
         speed = (self.results.get("throughput") or {}).get("avg_speed")
         return float(speed) if isinstance(speed, (int, float)) else None
 
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The groups that the run was asked for, by name, with what stands below each: tasks, or further groups."""
+        return {name: tuple(below) for name, below in (self.results.get("group_subtasks") or {}).items() if below}
+
 
 def read(path: str, *, samples: bool = True) -> Run:
     """Read the latest run of an output folder, or the run of a ``..._results.json`` file.
@@ -88,7 +93,7 @@ def _require_layout(results: Mapping[str, Any], file: Path) -> None:
     """Raise `ValueError` where a part that is read is not what lmms-eval 0.7 writes; parts may be missing."""
     if not isinstance(results.get("configs"), dict) or not isinstance(results.get("config"), dict):
         raise ValueError(f"{file} is not a results file of lmms-eval: it has no config and configs")
-    places = [("config", "resolved_cli_args", "hallu"), ("throughput",)]
+    places = [("config", "resolved_cli_args", "hallu"), ("throughput",), ("group_subtasks",)]
     places += [(name, task) for name in ("configs", "n-samples", "results") for task in results["configs"]]
     for place in places:
         part: Any = results

@@ -57,6 +57,13 @@ def test_settings_can_be_read_without_the_samples(tmp_path: Path) -> None:
     assert (run.model, dict(run.tasks)) == ("llava_base", {})
 
 
+def test_groups_are_those_that_the_run_was_asked_for(tmp_path: Path) -> None:
+    below = {"hallu_suite": ["hallu_chair", "hallu_pope"], "hallu_pope": [TASK, "other"], TASK: []}
+    recorded = results.read(str(write(tmp_path / "a", [{"doc_id": 0}], group_subtasks=below)))
+    assert recorded.groups == {"hallu_suite": ("hallu_chair", "hallu_pope"), "hallu_pope": (TASK, "other")}
+    assert results.read(str(write(tmp_path / "b", [{"doc_id": 0}]))).groups == {}
+
+
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
@@ -66,6 +73,7 @@ def test_settings_can_be_read_without_the_samples(tmp_path: Path) -> None:
         ({"n-samples": {TASK: 40}}, f"n-samples.{TASK}"),
         ({"n-samples": 40}, "n-samples"),
         ({"results": {TASK: 81.5}}, f"results.{TASK}"),
+        ({"group_subtasks": [TASK]}, "group_subtasks"),
     ],
 )
 def test_another_layout_is_named_with_its_version(tmp_path: Path, changes: dict[str, Any], place: str) -> None:
