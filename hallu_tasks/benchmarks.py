@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hallu_tasks import strategies
 from hallu_tasks.results import Sample
 from hallu_tasks.scoring import amber, chair, hallusion, mme, pope, textvqa
 from hallu_tasks.scoring.paired import NOTHING
 from hallu_tasks.scoring.ratios import Ratio
 from hallu_tasks.scoring.units import Array, Statistic
 
-__all__ = ["BENCHMARKS", "Benchmark", "Metric", "of"]
+__all__ = ["BENCHMARKS", "Benchmark", "Group", "Metric", "of"]
 
 Record = Mapping[str, Any]
 Direction = Literal["higher", "lower"]
@@ -44,6 +45,18 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Group:
+    """The scores of several tasks of one benchmark together, where papers state these.
+
+    `metrics` gives the rows for the names of the tasks, and `documents` what `paired` takes, both by task and
+    document: records that any of these metrics can be computed of, and units that the tasks share.
+    """
+
+    metrics: Callable[[Sequence[str]], list[Metric]]
+    documents: Callable[[Mapping[tuple[str, int], Record]], tuple[dict[Any, Record], dict[Any, Hashable]]]
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """A kind of task, recognised by the columns of its records.
 
@@ -63,6 +76,7 @@ class Benchmark:
     """The records that count: a limited run may end in the middle of what is scored together."""
     completed: Callable[[Record], Record] = lambda record: record
     """Adds the fields `image` and `rule` to records that hold them in several parts."""
+    group: Group | None = None
 
     def record(self, sample: Sample) -> Record | None:
         """The sample's record, ``None`` when it is not one of this benchmark."""
@@ -79,6 +93,10 @@ def of(samples: Mapping[int, Sample]) -> Benchmark | None:
 
 
 def _counts(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Record], dict[Any, Hashable]]:
+    return _numbers(records)
+
+
+def _numbers(records: Mapping[Any, Record]) -> tuple[dict[Any, Record], dict[Any, Hashable]]:
     numbers = {
         document: {
             name: value for name, value in record.items() if isinstance(value, (int, float)) and name != "image_id"
@@ -140,6 +158,25 @@ def _pope(records: Iterable[Record]) -> list[Metric]:
         Metric("yes_ratio", "yes ratio", table["yes_ratio"], None),
         Metric("unparsed_count", "unparsed", _unparsed, "lower", "answers", headline=False),
     ]
+
+
+def _pope_group(tasks: Sequence[str]) -> list[Metric]:
+    # The strategies share the questions that are answered yes, so even an accuracy is no proportion of independent
+    # answers: it has no `outcome`, and its p value comes from the bootstrap.
+    means = {name: strategies.mean(pope.STATISTICS[name], tasks) for name in ("f1", "accuracy", "yes_ratio")}
+    return [
+        Metric("f1", "mean F1", means["f1"], "higher"),
+        Metric("f1_pooled", "pooled F1", pope.STATISTICS["f1"], "higher"),
+        Metric("accuracy", "mean accuracy", means["accuracy"], "higher"),
+        Metric("yes_ratio", "mean yes ratio", means["yes_ratio"], None),
+    ]
+
+
+def _by_strategy(records: Mapping[tuple[str, int], Record]) -> tuple[dict[Any, Record], dict[Any, Hashable]]:
+    pooled, images = _numbers(records)
+    columns = ("questions", "correct", "true_positive", "predicted_yes", "labelled_yes")
+    means = strategies.apart(pooled, columns)
+    return {key: {**record, **means[key]} for key, record in pooled.items()}, images
 
 
 def _mme(records: Iterable[Record]) -> list[Metric]:
@@ -223,6 +260,7 @@ BENCHMARKS = (
         rule="policy",
         metrics=_pope,
         documents=_counts,
+        group=Group(_pope_group, _by_strategy),
     ),
     Benchmark(
         title="MME",
