@@ -6,6 +6,12 @@ accuracy) is McNemar's exact one, that of a ratio comes from the same bootstrap.
 only where the p value stays below 0.05 after Holm's correction over everything that is shown and the interval
 leaves out zero; the second condition matters where several questions share an image, which McNemar's test
 takes for independent.
+
+Arms that have all tasks of POPE's group are compared in the numbers that papers state: F1, accuracy and yes ratio as
+means over the strategies, each counting the same, and F1 pooled over all questions. The mean accuracy of strategies of
+one size is that of all questions. An image is resampled with its questions of all strategies, and no p value is
+McNemar's, for the strategies share the questions that are answered yes. Each strategy is a part of these numbers that
+would only make Holm's correction stricter, and is shown on request.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hallu_tasks import benchmarks, differences
+from hallu_tasks import benchmarks, differences, groups
 from hallu_tasks.arms import baseline_first
 from hallu_tasks.benchmarks import Benchmark, Metric
 from hallu_tasks.differences import Difference
@@ -56,25 +62,28 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """One task."""
+    """One task, or a group of `tasks` under its own name."""
 
     task: str
     benchmark: Benchmark
     documents_count: int
     images_count: int
     rows: tuple[Row, ...]
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Everything that is printed. The first of `arms` is the baseline; `runs` are in the same order.
 
-    `allowed` are the differences that were accepted, `notes` say what was left out and why, `published` are the
-    numbers of papers where they were asked for.
+    `tasks` are all that the arms share, also those that are only shown as parts of a group. `allowed` are the
+    differences that were accepted, `notes` say what was left out and why, `published` are the numbers of papers where
+    they were asked for.
     """
 
     arms: tuple[str, ...]
     runs: tuple[Run, ...]
+    tasks: Mapping[str, Benchmark]
     blocks: tuple[Block, ...]
     allowed: tuple[Difference, ...]
     notes: tuple[str, ...]
@@ -95,7 +104,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "results", metavar="RESULTS", nargs="+", help="folder of --output_path, one an arm, or a ..._results.json file"
     )
     parser.add_argument("--baseline", metavar="NAME", help="the arm the others are compared with (default: the first)")
-    parser.add_argument("--all", action="store_true", help="also precision, mentions, unparsed answers, every subtask")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="also precision, mentions, unparsed answers, every subtask, and each of POPE's strategies where a run of "
+        "their group shows their mean",
+    )
     parser.add_argument(
         "--allow-different",
         metavar="NAME",
@@ -174,10 +188,13 @@ def compare(
     refused = [difference for difference in found if difference.name not in allow_different]
     if refused:
         raise ValueError(differences.refusal(refused, arms))
-    blocks = tuple(
-        _block(task, benchmark, ordered, every_metric, resamples, seed) for task, benchmark in shared.items()
+    grouped = groups.find(ordered, shared)
+    if not every_metric:
+        notes += [groups.parts(name, tasks) for name, tasks in grouped.items()]
+    blocks = tuple(_blocks(ordered, shared, grouped, every_metric, resamples, seed))
+    comparison = Comparison(
+        tuple(arms), tuple(ordered), shared, _judged(blocks), tuple(found), tuple(notes), resamples, seed
     )
-    comparison = Comparison(tuple(arms), tuple(ordered), _judged(blocks), tuple(found), tuple(notes), resamples, seed)
     return replace(comparison, notes=(*notes, *_too_few(comparison)))
 
 
@@ -211,23 +228,63 @@ def _too_few(comparison: Comparison) -> Iterator[str]:
         )
 
 
+def _blocks(
+    runs: Sequence[Run],
+    shared: Mapping[str, Benchmark],
+    grouped: Mapping[str, tuple[str, ...]],
+    every_metric: bool,
+    resamples: int,
+    seed: int,
+) -> Iterator[Block]:
+    """A group where the first of its tasks would be, then each task; those of a group where all is asked for."""
+    for task, benchmark in shared.items():
+        for name, tasks in grouped.items():
+            if task == tasks[0]:
+                yield _group_block(name, tasks, benchmark, runs, resamples, seed)
+        if every_metric or not any(task in tasks for tasks in grouped.values()):
+            yield _block(task, benchmark, runs, every_metric, resamples, seed)
+
+
 def _block(
     task: str, benchmark: Benchmark, runs: Sequence[Run], every_metric: bool, resamples: int, seed: int
 ) -> Block:
-    samples = [run.tasks[task].samples for run in runs]
-    documents = differences.shared_documents(samples, benchmark)
-    if not documents:
-        raise ValueError(f"the arms have no document of {task} in common; rerun them with the same --limit and data")
-    records = [
-        benchmark.scored({document: benchmark.record(arm[document]) or {} for document in documents}) for arm in samples
-    ]
+    records = _records(task, benchmark, runs)
     rows = []
     for metric in benchmark.metrics(records[0].values()):
         if metric.headline or every_metric:
             prepared = [benchmark.documents(metric, arm) for arm in records]
             rows.append(_row(metric, [one for one, _ in prepared], prepared[0][1], resamples, seed))
-    images = {repr(record.get(benchmark.image)) for record in records[0].values()}
-    return Block(task, benchmark, len(records[0]), len(images), tuple(rows))
+    return Block(task, benchmark, len(records[0]), _images_count(benchmark, records[0]), tuple(rows))
+
+
+def _group_block(
+    name: str, tasks: tuple[str, ...], benchmark: Benchmark, runs: Sequence[Run], resamples: int, seed: int
+) -> Block:
+    assert benchmark.group is not None
+    by_task = {task: _records(task, benchmark, runs) for task in tasks}
+    records = [
+        {(task, document): record for task in tasks for document, record in by_task[task][arm].items()}
+        for arm in range(len(runs))
+    ]
+    prepared = [benchmark.group.documents(arm) for arm in records]
+    arms, unit = [one for one, _ in prepared], prepared[0][1]
+    rows = tuple(_row(metric, arms, unit, resamples, seed) for metric in benchmark.group.metrics(tasks))
+    return Block(name, benchmark, len(unit), _images_count(benchmark, records[0]), rows, tasks)
+
+
+def _records(task: str, benchmark: Benchmark, runs: Sequence[Run]) -> list[Mapping[int, Mapping[str, Any]]]:
+    """Each run's records of the documents that all runs share."""
+    samples = [run.tasks[task].samples for run in runs]
+    documents = differences.shared_documents(samples, benchmark)
+    if not documents:
+        raise ValueError(f"the arms have no document of {task} in common; rerun them with the same --limit and data")
+    return [
+        benchmark.scored({document: benchmark.record(arm[document]) or {} for document in documents}) for arm in samples
+    ]
+
+
+def _images_count(benchmark: Benchmark, records: Records) -> int:
+    return len({repr(record.get(benchmark.image)) for record in records.values()})
 
 
 def _row(metric: Metric, arms: Sequence[Records], unit: Mapping[Any, Hashable], resamples: int, seed: int) -> Row:

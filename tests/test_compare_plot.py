@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from written_runs import BASE, SILENT, VHR, WRONG, Arm, write
+from written_runs import BASE, SILENT, STRATEGIES, VHR, WRONG, Arm, write
 
 import hallu_tasks
 from hallu_tasks.compare import Comparison, compare
@@ -47,6 +47,10 @@ def many(count: int) -> list[Arm]:
 def long_names(count: int) -> list[Arm]:
     text = "instruction=Describe everything that is in the image"
     return [BASE, *(replace(VHR, hallu={"parameters": f"alpha={number},{text} {number}"}) for number in range(count))]
+
+
+def grouped(count: int) -> list[Arm]:
+    return [replace(arm, tasks=STRATEGIES, groups={"hallu_pope_aokvqa": STRATEGIES}) for arm in many(count)]
 
 
 # What is shown
@@ -122,8 +126,17 @@ def texts(picture: matplotlib.figure.Figure) -> Iterator[matplotlib.text.Text]:
 
 @pytest.mark.parametrize(
     "arms",
-    [many(1), many(2), many(6), many(12), long_names(3), [replace(arm, tasks=CHAIR) for arm in many(3)]],
-    ids=["one", "two", "six", "twelve", "long names", "one task"],
+    [
+        many(1),
+        many(2),
+        many(6),
+        many(12),
+        long_names(3),
+        [replace(arm, tasks=CHAIR) for arm in many(3)],
+        grouped(1),
+        grouped(6),
+    ],
+    ids=["one", "two", "six", "twelve", "long names", "one task", "a group", "a group, six"],
 )
 def test_nothing_overlaps_nothing_is_cut_and_no_letter_is_small(
     compared: Callable[..., Comparison], arms: Sequence[Arm]

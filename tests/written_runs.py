@@ -37,6 +37,8 @@ METADATA = {
     "hallu_textvqa": {"version": 1},
 }
 OTHERS = tuple(METADATA)[3:]
+STRATEGIES = ("hallu_pope_random", "hallu_pope_popular", "hallu_pope_adversarial")
+METADATA |= dict.fromkeys(STRATEGIES, METADATA["hallu_demo_pope"])
 NOUNS = amber.Vocabulary({noun: (noun,) for noun in ("cat", "clock", "dog")}, frozenset())
 
 
@@ -60,6 +62,10 @@ class Arm:
     mme: Callable[[int, str], str] = lambda image, right: right
     other: Callable[[str, int], str] = lambda task, image: TRUE[task]
     """The answers of the tasks in `OTHERS`."""
+    strategy: Callable[[str, int, str], str] = lambda strategy, image, right: right
+    """The answers of the tasks in `STRATEGIES`, by the last word of the task."""
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What ``--tasks`` named, with the tasks below."""
     tasks: Sequence[str] = tuple(METRICS)
     images: Sequence[int] = range(IMAGES)
     speed: float | None = 123.4
@@ -96,6 +102,7 @@ def write(
     }
     data: dict[str, Any] = {
         "results": {task: {"alias": f" - {task}"} for task in arm.tasks},
+        "group_subtasks": {name: list(tasks) for name, tasks in arm.groups.items()},
         "configs": {
             task: {
                 "task": task,
@@ -152,11 +159,20 @@ def caption_lines(arm: Arm) -> list[dict[str, Any]]:
 
 
 def pope_lines(arm: Arm) -> list[dict[str, Any]]:
+    return question_lines(arm, arm.pope)
+
+
+def strategy_lines(strategy: str, arm: Arm) -> list[dict[str, Any]]:
+    return question_lines(arm, functools.partial(arm.strategy, strategy))
+
+
+def question_lines(arm: Arm, said: Callable[[int, str], str]) -> list[dict[str, Any]]:
+    """Six questions an image, in the benchmark's order."""
     made = []
     for image in arm.images:
         for place, right in enumerate(("Yes", "No") * 3):
             doc = {"image_id": image, "question": f"Is there a {place} in the image?", "answer": right}
-            answer = arm.pope(image, right)
+            answer = said(image, right)
             made.append(line(6 * image + place, doc, answer, right, pope_task.process_results(doc, [answer])))
     return made
 
@@ -200,4 +216,5 @@ LINES: dict[str, Callable[[Arm], list[dict[str, Any]]]] = {
     "hallu_demo_pope": pope_lines,
     "hallu_demo_mme": mme_lines,
     **{task: functools.partial(other_lines, task) for task in OTHERS},
+    **{task: functools.partial(strategy_lines, task.rpartition("_")[2]) for task in STRATEGIES},
 }

@@ -55,11 +55,12 @@ def legend(comparison: Comparison) -> list[str]:
 
 
 def title(block: Block) -> str:
-    """``hallu_demo_pope: POPE in percent; 1536 questions on 256 images``."""
+    """``hallu_demo_pope: POPE in percent; 1536 questions on 256 images``, with the size of a group."""
     counted = f"{block.documents_count} {block.benchmark.noun}"
     if block.images_count != block.documents_count:
         counted += f" on {block.images_count} image{'s' if block.images_count > 1 else ''}"
-    return f"{block.task}: {block.benchmark.title} in {block.benchmark.unit}; {counted}"
+    group = f", means of {len(block.tasks)} strategies" if block.tasks else ""
+    return f"{block.task}: {block.benchmark.title} in {block.benchmark.unit}{group}; {counted}"
 
 
 def label(metric: Metric) -> str:

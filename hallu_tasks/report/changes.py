@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hallu_tasks import differences
-from hallu_tasks.compare import Block, Comparison
+from hallu_tasks.benchmarks import Benchmark
+from hallu_tasks.compare import Comparison
 from hallu_tasks.results import Sample
 from hallu_tasks.scoring import amber, chair, mme, yesno
 
@@ -37,7 +38,7 @@ class Change:
 
 def changes(comparison: Comparison) -> list[Change]:
     """Every change, by task, arm and document."""
-    return [change for block in comparison.blocks for change in _of_block(comparison, block)]
+    return [change for task, benchmark in comparison.tasks.items() for change in _of_task(comparison, task, benchmark)]
 
 
 def expected(sample: Sample) -> str:
@@ -66,24 +67,20 @@ def hallucinated(sample: Sample) -> list[Span]:
     return [(mention.start, mention.end, mention.category) for mention in found if mention.category in wrong]
 
 
-def _of_block(comparison: Comparison, block: Block) -> list[Change]:
-    samples = [run.tasks[block.task].samples for run in comparison.runs]
-    shared = differences.shared_documents(samples, block.benchmark)
-    documents = block.benchmark.scored({document: _record(block, samples[0][document]) for document in shared})
-    right = RIGHT[block.benchmark.title]
+def _of_task(comparison: Comparison, task: str, benchmark: Benchmark) -> list[Change]:
+    samples = [run.tasks[task].samples for run in comparison.runs]
+    shared = differences.shared_documents(samples, benchmark)
+    documents = benchmark.scored({document: benchmark.record(samples[0][document]) or {} for document in shared})
+    right = RIGHT[benchmark.title]
     found = []
     for arm in range(1, len(samples)):
         for document, record in documents.items():
             after = samples[arm][document]
-            fixed = right(_record(block, after))
+            fixed = right(benchmark.record(after) or {})
             if right(record) != fixed:
-                image = record[block.benchmark.image]
-                found.append(Change(block.task, document, arm, fixed, image, samples[0][document], after))
+                image = record[benchmark.image]
+                found.append(Change(task, document, arm, fixed, image, samples[0][document], after))
     return found
-
-
-def _record(block: Block, sample: Sample) -> Mapping[str, Any]:
-    return block.benchmark.record(sample) or {}
 
 
 def _correct(record: Mapping[str, Any]) -> bool:

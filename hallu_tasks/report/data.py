@@ -47,6 +47,7 @@ def as_json(comparison: Comparison) -> str:
         "tasks": [
             {
                 "task": block.task,
+                **({"subtasks": block.tasks} if block.tasks else {}),
                 "benchmark": block.benchmark.title,
                 "documents_count": block.documents_count,
                 "images_count": block.images_count,

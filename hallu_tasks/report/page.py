@@ -183,7 +183,7 @@ def _published(harnesses: Sequence[Harness] | None) -> Iterator[str]:
 
 def _changed(comparison: Comparison, thumbnails: Thumbnails) -> Iterator[str]:
     found = changes(comparison)
-    tasks = [block.task for block in comparison.blocks]
+    tasks = list(comparison.tasks)
     counts = Counter((one.task, one.arm, one.fixed) for one in found)
     yield (
         '<section aria-labelledby="changed"><h2 id="changed">What changed sides</h2><p>Answers that are right in one '
