@@ -17,6 +17,7 @@ from hallu_models.session import Session
 STEPS = 8
 METHODS = sorted(registry.methods())
 STRONG = {
+    "ad_hh": {"heads": "L1H0+L2H1+L3H2+L4H3", "threshold": 0.2},
     "eah": {"beta": 0.02},
     "dleaf": {"gamma": 1.0, "layers": "1-5", "k": 0.0},
     "sevi": {"omega": 2.0, "layers": "1-5"},
@@ -153,7 +154,7 @@ def test_outputs_have_the_callers_batch_size(name, options):
     assert output.scores[0].shape[0] == output.logits[0].shape[0] == max(rows, 4 * options.get("num_beams", 1))
 
 
-CONTRASTING = [name for name in METHODS if methods.build(name, "llava", 6, {})[0].contrasts()]
+CONTRASTING = [name for name in METHODS if methods.build(name, "llava", 6, STRONG.get(name, {}))[0].contrasts()]
 
 
 @pytest.mark.parametrize(

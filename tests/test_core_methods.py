@@ -14,6 +14,7 @@ from test_contract import general_prompt, generate, plain, session
 import hallu_models
 from hallu_models.engines.inputs import DecoderInputs
 from hallu_models.engines.passes import Passes
+from hallu_models.interventions import ad_hh
 from hallu_models.interventions.dleaf import DLEAF
 from hallu_models.interventions.iava import IAVA
 from hallu_models.layout import Layout
@@ -159,6 +160,77 @@ def test_dleaf_bottom_heads():
     assert DLEAF(bottom=2)._low(focus).tolist() == [[False, True, False, True]]
     assert DLEAF()._low(focus).tolist() == [[False, True, False, True]]
     assert DLEAF(bottom=1)._low(focus).tolist() == [[False, True, False, False]]
+
+
+def ad_hh_attention(row, heads, threshold):
+    def attend(layer, scores):
+        weights = scores.softmax(dim=-1)
+        after = torch.arange(weights.shape[-1]) > row.last_image
+        for position in range(row.prompt - 1, weights.shape[1]):
+            for head in range(len(weights)):
+                if (layer, head) in heads and row.last_image >= 0:
+                    text = float(weights[head, position, after].sum())
+                    if text >= threshold:
+                        weights[head, position, after] = 0
+        return weights
+
+    return attend
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5])
+def test_ad_hh(model, threshold):
+    heads = [(1, 0), (1, 3), (2, 2), (4, 1)]
+    _, rows = run(model, "ad_hh", heads="L1H0+L1H3+L2H2+L4H1", threshold=threshold)
+    with torch.no_grad():
+        for row in rows:
+            row.agrees(dense.forward(model, row.rows(), attend=ad_hh_attention(row, heads, threshold)))
+
+
+def test_ad_hh_deactivates_from_the_threshold_on(model):
+    batch = prompts(MIXED)
+    seen = {}
+    for threshold in (0.0, 0.4, 1.1):
+        parameters = {"heads": "L1H0+L1H3+L2H2", "threshold": threshold}
+        with torch.no_grad(), session(model, "ad_hh", batch, parameters).attached() as live:
+            model.generate(**batch, max_new_tokens=STEPS)
+        off, mass = live.observations["deactivated"], live.observations["text_mass"]
+        assert off.axes == ("row", "step", "layer", "head") and off.layers == (1, 2)
+        named = torch.zeros(2, off.values.shape[-1], dtype=torch.bool)
+        named[0, 0] = named[0, 3] = named[1, 2] = True
+        assert (off.values == ((mass.values >= threshold) & named.numpy())).all()
+        seen[threshold] = off.values.sum()
+    assert seen[0.0] > seen[0.4] > seen[1.1] == 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"heads": "1.0"}, r"ad_hh: heads=1.0: 1.0 is no head; allowed: auto, or heads as L16H29"),
+        ({"heads": "L1H0+L9H0"}, "layer 9 does not exist, this model has layers 0-5"),
+        ({"heads": "L1H77"}, "head L1H77 does not exist, this model has heads 0-"),
+        ({}, r"no hallucination heads are known for a model of 6 layers .*hallu calibrate --method ad_hh"),
+        ({"heads": "L1H0", "layers": "1"}, "ad_hh: layers=1"),
+    ],
+)
+def test_ad_hh_names_heads_that_are_wrong(model, parameters, message):
+    batch = prompts(MIXED)
+    with pytest.raises(ValueError, match=message), session(model, "ad_hh", batch, parameters).attached():
+        model.generate(**batch, max_new_tokens=2)
+
+
+def test_ad_hh_knows_the_released_heads():
+    assert {key: len(ad_hh.listed(heads)) for key, heads in ad_hh.KNOWN.items()} == {
+        ("llava", 32): 20,
+        ("llava", 40): 35,
+        ("llava_next", 60): 10,
+    }
+    for (family, depth), heads in ad_hh.KNOWN.items():
+        bound = ad_hh.ADHH().bind(family, depth)
+        assert bound.heads == heads == ad_hh.spell(ad_hh.listed(heads))
+        assert set(bound.layer_list(depth)) == {layer for layer, _ in ad_hh.listed(heads)}
+        assert len(set(ad_hh.listed(heads))) == len(ad_hh.listed(heads))
+    with pytest.raises(ValueError, match="no hallucination heads are known"):
+        ad_hh.ADHH().bind("llava", 28)
 
 
 def sevi_attention(row, omega, kappa, others, layers):

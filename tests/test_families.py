@@ -22,6 +22,7 @@ STEPS = 4
 LAYERS = (1, 2, 3)
 STRONG = {
     "vhr": {"layers": "1-3", "alpha": 2.0},
+    "ad_hh": {"heads": "L1H0+L2H1+L3H3", "threshold": 0.2},
     "eah": {"layers": "1-3", "beta": 0.02},
     "dleaf": {"layers": "1-3", "gamma": 0.9, "k": 0.0},
     "sevi": {"layers": "1-3", "omega": 2.0},
@@ -150,6 +151,8 @@ def expectation(family, method, prompt, number):
         return reference.vhr(prompt, LAYERS, 2.0)[answer]
     if method == "eah":
         return reference.eah(prompt, LAYERS, 0.02)[answer]
+    if method == "ad_hh":
+        return reference.ad_hh(prompt, [(1, 0), (2, 1), (3, 3)], 0.2)[answer]
     if method == "dleaf":
         return reference.dleaf(prompt, LAYERS, 0.9, 0.0)[answer]
     if method == "iava":

@@ -153,6 +153,7 @@ def test_vhr_has_the_paper_s_settings() -> None:
 @pytest.mark.parametrize(
     ("name", "fidelity", "identity"),
     [
+        ("ad_hh", "paper", {"heads": "L1H0+L2H1", "threshold": 1.1}),
         ("eah", "paper", {"beta": math.inf}),
         ("iava", "reconstructed", {"alpha": 0.0}),
         ("dleaf", "reconstructed", {"gamma": 0.0}),

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from hallu_models.diagnostics.subjects import PROMPT, Subject, from_image
+from hallu_tasks.scoring import chair
 
 SCENES = 64
 SEED = 30_000
@@ -26,10 +27,11 @@ def drawn(number: int = SCENES) -> list[Subject]:
 
 
 def of_file(path: Path, limit: int | None = None) -> list[Subject]:
-    """The images of a file of JSON lines, ``{"image": "cat.jpg", "prompt": "..."}``; other keys are passed over.
+    """The images of a file of JSON lines, ``{"image": "cat.jpg", "prompt": "...", "objects": ["cat"]}``.
 
-    Image paths are relative to the file. Without ``prompt`` the usual request for a description is made. Raises
-    ValueError naming file and line.
+    Image paths are relative to the file. Without ``prompt`` the usual request for a description is made; ``objects``
+    are the COCO categories in the image, where they are known. Other keys are passed over. Raises ValueError naming
+    file and line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -47,5 +49,10 @@ def of_file(path: Path, limit: int | None = None) -> list[Subject]:
 
 def _subject(folder: Path, entry: Any) -> Subject:
     if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
-        raise ValueError('expected {"image": "cat.jpg"} with the image\'s path, and optionally "prompt"')
-    return from_image(str(folder / entry["image"]), str(entry.get("prompt", PROMPT)))
+        raise ValueError('expected {"image": "cat.jpg"} with the image\'s path, and optionally "prompt" and "objects"')
+    objects = entry.get("objects")
+    if objects is not None:
+        if not isinstance(objects, list) or not all(isinstance(one, str) for one in objects):
+            raise ValueError('"objects" must be a list of COCO categories, such as ["cat", "dining table"]')
+        chair.record("", objects)  # refuses what is no COCO category
+    return from_image(str(folder / entry["image"]), str(entry.get("prompt", PROMPT)), objects)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hallu_models.calibrate.finding import Finding
 from hallu_models.diagnostics import readings
 from hallu_models.diagnostics.subjects import Subject
 from hallu_models.host import Host
+from registry import layers
 
 FEWEST = 8
 """Prompts below which an interval says nothing."""
@@ -38,6 +40,30 @@ class Standing:
     def chosen(self) -> tuple[int, ...]:
         """Layers that stand out."""
         return tuple(int(layer) for layer in np.flatnonzero(self.low > 1))
+
+    def finding(self, prompts: int) -> Finding:
+        """As a preset and a table; ``prompts`` is the number of prompts."""
+        rows = [
+            (
+                str(layer),
+                f"{self.score[layer]:.2f} [{self.low[layer]:.2f}, {self.high[layer]:.2f}]",
+                "chosen" if layer in self.chosen else "",
+                ", ".join(map(str, self.steady[layer])) or "none",
+            )
+            for layer in range(len(self.score))
+        ]
+        return Finding(
+            {"layers": layers.spell(self.chosen)} if self.chosen else {},
+            prompts,
+            {f"layer {layer}": round(float(score), 3) for layer, score in enumerate(self.score)},
+            ("LAYER", "SCORE", "", "STEADY HEADS"),
+            rows,
+        )
+
+
+def find(host: Host, subjects: Sequence[Subject]) -> Finding:
+    """Layers that stand out, as a preset. Raises what :func:`measure` raises."""
+    return measure(host, subjects).finding(len(subjects))
 
 
 def measure(host: Host, subjects: Sequence[Subject]) -> Standing:

@@ -5,7 +5,7 @@ Both are plain forwards over a prompt and its answer, one image at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,19 @@ def watched(host: Host, inputs: Mapping[str, Any], collect: Any) -> Tensor:
     edits = {module: partial(collect, layer) for layer, module in enumerate(host.attention)}
     with torch.inference_mode(), attention.edited(host.decoder, edits):
         return host.model(**inputs, use_cache=False).logits  # type: ignore[no-any-return]
+
+
+def with_answer(inputs: Mapping[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
+    """Inputs of a prompt, in one row or several, with an answer behind it, as one forward reads them."""
+    found, ids = dict(inputs), inputs["input_ids"]
+    answer = torch.tensor(list(tokens), device=ids.device).expand(len(ids), -1)
+    found["input_ids"] = torch.cat([ids, answer], dim=1)
+    for name, value in inputs.items():
+        if name != "input_ids" and isinstance(value, Tensor) and value.shape == ids.shape:
+            # PaliGemma's own number for what it generates is 1; for others a token type of 0 is text.
+            one = name == "attention_mask" or (name == "token_type_ids" and not bool(value.any()))
+            found[name] = torch.nn.functional.pad(value, (0, len(tokens)), value=int(one))
+    return found
 
 
 def layout_of(host: Host, inputs: Mapping[str, Any]) -> Layout:

@@ -250,12 +250,9 @@ def information(host: Host, subjects: Sequence[Subject], options: Options) -> Re
     shares, curves = [], []
     for subject in _progress(subjects, "image"):
         (answer,) = host.generate([subject.conversation()], max_new_tokens=options.max_new_tokens)
-        inputs = dict(generation.encode(host, [subject.conversation()]))
-        said = torch.tensor([answer.token_ids], device=host.device)
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], said], dim=1)
-        inputs["attention_mask"] = torch.nn.functional.pad(inputs["attention_mask"], (0, said.shape[1]), value=1)
+        inputs = flow.with_answer(generation.encode(host, [subject.conversation()]), answer.token_ids)
         shares.append(flow.information_flow(host, inputs).numpy())
-        curves.append(flow.masking_curve(host, inputs, said.shape[1]).numpy())
+        curves.append(flow.masking_curve(host, inputs, len(answer.token_ids)).numpy())
     share = np.mean(shares, axis=0)
     divergence = np.concatenate(curves, axis=1)
     arrays = {

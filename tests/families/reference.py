@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from test_core_methods import contrast_of, dleaf_attention, sevi_attention
+from test_core_methods import ad_hh_attention, contrast_of, dleaf_attention, sevi_attention
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
@@ -162,6 +162,10 @@ def eah(prompt: Prompt, layers: tuple[int, ...], beta: float) -> Tensor:
         return weights
 
     return forward(prompt.host, prompt.extended, attend)
+
+
+def ad_hh(prompt: Prompt, heads: list[tuple[int, int]], threshold: float) -> Tensor:
+    return forward(prompt.host, prompt.extended, ad_hh_attention(prompt, heads, threshold))
 
 
 def dleaf(prompt: Prompt, layers: tuple[int, ...], gamma: float, k: float) -> Tensor:
