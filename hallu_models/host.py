@@ -113,14 +113,6 @@ def inspect(model: Any, processor: Any = None) -> Host:
         decoder = decoder.get_decoder()
     if decoder is None or decoder is model:
         raise UnsupportedModel(f"{kind} has no text decoder that get_decoder() can find")
-    if getattr(text, "cross_attention_layers", None):
-        raise UnsupportedModel(
-            f"{kind} reads images by cross-attention, so a prompt has no image columns that methods could act on"
-        )
-    other = set(NO_ATTENTION) & set(getattr(text, "layer_types", None) or ())
-    closed = (
-        f"most layers are {NO_ATTENTION[other.pop()]}, which has no attention heads over the image" if other else ""
-    )
     tokens = _image_tokens(model.config, processor)
     if not tokens:
         raise UnsupportedModel(
@@ -153,8 +145,16 @@ def inspect(model: Any, processor: Any = None) -> Host:
         tokens,
         frozenset(signature(model.forward).parameters) - NOT_INPUTS,
         known.id if known else None,
-        closed,
+        _closed(text),
     )
+
+
+def _closed(text: Any) -> str:
+    """Why no method can act on the attention of a language model with this configuration; empty where one can."""
+    if getattr(text, "cross_attention_layers", None):
+        return "images are read by cross-attention, so a prompt has no image columns that methods could act on"
+    other = set(NO_ATTENTION) & set(getattr(text, "layer_types", None) or ())
+    return f"most layers are {NO_ATTENTION[other.pop()]}, which has no attention heads over the image" if other else ""
 
 
 NO_ATTENTION = {"linear_attention": "linear attention", "conv": "convolution", "mamba": "a state space"}

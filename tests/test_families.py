@@ -60,6 +60,8 @@ ROWS = [
     (picture(16, 32, 3), "is there a dog on the street ? yes no"),
 ]
 """Prompts of different lengths, pictures of different sizes and tile counts, and a prompt without a picture."""
+LOOKING_ELSEWHERE = {"mllama"}
+"""Families whose plain model lets a prompt without a picture look at an empty one where its batch has pictures."""
 OTHERS = [picture(24, 24, 4), picture(16, 16, 5), None, picture(40, 16, 6)]
 GENERAL = "describe the content of the image ."
 
@@ -177,7 +179,10 @@ def test_rows_do_not_depend_on_their_batch(family, method):
     numbers = rows(family)
     for number, answer in zip(numbers, answered(family, method, numbers)):
         alone = method if ROWS[number][0] is not None else None
-        agree(answered(family, alone, [number]), [answer])
+        if alone is None and family in LOOKING_ELSEWHERE:
+            agree([answered(family, None, numbers)[numbers.index(number)]], [answer])
+        else:
+            agree(answered(family, alone, [number]), [answer])
 
 
 @acting
@@ -214,7 +219,7 @@ def test_a_refused_method_is_named_with_the_reason_and_what_works(family, method
     assert "allowed there: cicd" in str(caught.value)
 
 
-@pytest.mark.parametrize("family", ["qwen3_5", "lfm2_vl"])
+@pytest.mark.parametrize("family", ["qwen3_5", "lfm2_vl", "mllama"])
 def test_an_unlisted_model_without_attention_can_be_contrasted_all_the_same(family):
     unlisted = dataclasses.replace(host(family), family=None)
     reason = MATRIX[family]["vhr"].reason
@@ -263,7 +268,7 @@ def test_other_images_of_another_size_under_a_plain_generate(family):
         with hallu_models.attach(found, "cicd", other_images=other):
             taken = model.generate(**inputs, max_new_tokens=STEPS)
         with hallu_models.attach(found, "cicd", other_images=[small]):
-            if "take as many" in MATRIX[family]["cicd"].reason:
+            if "the processor's output" in MATRIX[family]["cicd"].reason:
                 with pytest.raises(ValueError, match=r"cicd: the other images do not fit .*other_images=processor"):
                     model.generate(**inputs, max_new_tokens=STEPS)
             else:

@@ -7,14 +7,24 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from families import tiny
+from families import reference, tiny
 from test_families import GENERAL, OTHERS, STRONG, answers, conversations, host, picture
 
 import hallu_models
 import registry
 from hallu_models import generation, methods
-from hallu_models.generation import conversation
+from hallu_models.engines.branches import MODES, Negative
+from hallu_models.engines.passes import decoder_inputs, image_features
+from hallu_models.generation import conversation, with_other_images
+from hallu_models.interventions.base import Intervention
 from registry.family import Cell
+
+
+def cells(names, method_names):
+    """Every method on every family, and on Llama 3.2 Vision, whose images lie beside the columns, the one it takes."""
+    chosen = [(family, method) for family in names for method in method_names] + [("mllama", "cicd")]
+    return pytest.mark.parametrize(("family", "method"), chosen, ids=["-".join(cell) for cell in chosen])
+
 
 SHAPES = ["llava", "qwen2_5_vl", "llava_next", "internvl", "idefics3", "mistral3"]
 """One square, a grid, tiles of three kinds, and rows of unequal length."""
@@ -36,7 +46,7 @@ def columns_of(family, images):
     return chosen[whole], int(whole.sum())
 
 
-@pytest.mark.parametrize("family", SHAPES)
+@pytest.mark.parametrize("family", [*SHAPES, "mllama"])
 def test_each_image_has_its_own_columns(family):
     first, total = columns_of(family, 0)
     last, _ = columns_of(family, -1)
@@ -57,11 +67,10 @@ def test_methods_act_on_the_chosen_image(family):
     assert not (made["last"] == made[1]).all() and not (made["last"] == made["all"]).all()
 
 
-@pytest.mark.parametrize("method", ["cicd", "iava", "sevi", "eah", "dleaf"])
-@pytest.mark.parametrize("family", SHAPES)
+@cells(SHAPES, ["cicd", "iava", "sevi", "eah", "dleaf"])
 def test_every_method_runs_on_one_of_two_images(family, method):
     parameters = {**STRONG[method], **({"instruction": GENERAL} if method == "iava" else {})}
-    batch = [two_images(), *conversations([0, 2])]
+    batch = [two_images(), *conversations([2, 0])]
     others = [OTHERS[0], OTHERS[3], OTHERS[1]]
     made = [
         [
@@ -97,8 +106,7 @@ def test_choosing_an_image_needs_conversations():
         found.model.generate(**inputs, max_new_tokens=2)
 
 
-@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "gemma3", "internvl"])
-@pytest.mark.parametrize("method", ["vhr", "cicd", "iava"])
+@cells(["llava", "qwen2_5_vl", "gemma3", "internvl"], ["vhr", "cicd", "iava"])
 def test_several_turns_and_a_system_prompt(family, method):
     turns = [
         {"role": "system", "content": "you are a helpful assistant"},
@@ -128,21 +136,14 @@ GENERATING = {
 
 
 @pytest.mark.parametrize("options", GENERATING.values(), ids=GENERATING)
-@pytest.mark.parametrize("method", ["vhr", "eah", "dleaf", "sevi", "cicd"])
-@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "qwen3_vl"])
+@cells(["llava", "qwen2_5_vl", "qwen3_vl"], ["vhr", "eah", "dleaf", "sevi", "cicd"])
 def test_ways_of_generating(family, method, options):
     """At identity settings each is the plain model's; with the method on, the caller's batch size stays."""
     from registry import cards
 
     found = host(family)
     inputs = generation.encode(found, conversations([0, 2, 3]))
-    other = generation.encode(
-        found,
-        [
-            conversation(image, message[0]["content"][-1]["text"])
-            for image, message in zip((OTHERS[0], None, OTHERS[3]), conversations([0, 2, 3]))
-        ],
-    )
+    other = generation.encode(found, with_other_images(conversations([0, 2, 3]), [OTHERS[0], OTHERS[3]]))
 
     def run(name, parameters):
         torch.manual_seed(7)
@@ -154,10 +155,11 @@ def test_ways_of_generating(family, method, options):
     assert run(method, STRONG[method]).shape[0] == plain.shape[0]
 
 
-@pytest.mark.parametrize("method", ["cicd", "sevi"])
-def test_a_negative_branch_beside_a_static_cache(method):
-    found = host("llava")
-    inputs, others = generation.encode(found, conversations([0])), [OTHERS[0]]
+@cells(["llava"], ["cicd", "sevi"])
+def test_a_negative_branch_beside_a_static_cache(family, method):
+    found = host(family)
+    inputs = generation.encode(found, conversations([0]))
+    others = generation.encode(found, with_other_images(conversations([0]), [OTHERS[0]]))
     static = {"cache_implementation": "static", "max_new_tokens": 3}
     with hallu_models.attach(found, method, other_images=others, **STRONG[method]):
         expected = found.model.generate(**inputs, max_new_tokens=3)
@@ -165,6 +167,75 @@ def test_a_negative_branch_beside_a_static_cache(method):
             found.model.generate(**inputs, **static)
     with hallu_models.attach(found, method, other_images=others, branch="sequential", **STRONG[method]):
         assert torch.equal(found.model.generate(**inputs, **static), expected)
+
+
+@dataclasses.dataclass(frozen=True)
+class NegativeAlone(Intervention):
+    """Answers as the negative rows do."""
+
+    layers: str = ""
+
+    def contrast(self, logits, negative, at):
+        return negative
+
+
+@dataclasses.dataclass(frozen=True)
+class OtherWording(NegativeAlone):
+    name = "other_wording"
+    text: str = "?"
+
+    def rewrite(self, messages):
+        image, _ = messages[0]["content"]
+        return [{**messages[0], "content": [image, {"type": "text", "text": self.text}]}]
+
+    def negative(self, prompt):
+        return Negative(prompt.run.rewritten(self.name)[0], prompt.layout.has_image)
+
+
+@pytest.mark.parametrize("text", ["?", "is there a red bus and a blue car near the tree on the street ? yes no"])
+@pytest.mark.parametrize("branch", MODES)
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "qwen3_vl", "mllama"])
+def test_a_negative_prompt_of_another_length_is_read_as_it_is_alone(family, branch, text):
+    method, found = OtherWording(text=text), host(family)
+    expected = found.generate([method.rewrite(messages) for messages in conversations([0, 3])], max_new_tokens=4)
+    made = found.generate(conversations([0, 3]), method, branch=branch, max_new_tokens=4)
+    assert [one.token_ids for one in made] == [one.token_ids for one in expected]
+
+
+@dataclasses.dataclass(frozen=True)
+class NoImage(NegativeAlone):
+    name = "no_image"
+
+    def negative(self, prompt):
+        return Negative(prompt.run.prompt.without_image(prompt.layout), prompt.layout.has_image)
+
+
+def test_a_prompt_without_an_image_is_no_batch_with_images_beside_the_columns():
+    found, text = host("mllama"), conversation(None, conversations([0])[0][0]["content"][-1]["text"])
+    expected = found.generate([text], max_new_tokens=4)
+    made = found.generate(conversations([0]), NoImage(), branch="sequential", max_new_tokens=4)
+    assert made[0].token_ids == expected[0].token_ids
+    with pytest.raises(ValueError, match=r"one branch reads images by cross-attention.*branch=\"sequential\""):
+        found.generate(conversations([0]), NoImage(), max_new_tokens=4)
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "qwen3_vl", "mllama"])
+def test_an_answer_behind_its_prompt_is_read_as_the_model_reads_it(family):
+    found, (messages, answer) = host(family), (conversations([1]), [40, 41, 42])
+    inputs = generation.encode(found, messages)
+    prompt = decoder_inputs(found, inputs).extended(found.embed(torch.tensor([answer])))
+    with torch.no_grad():
+        hidden = found.decoder(**prompt.arguments(found.model), use_cache=False).last_hidden_state
+        whole = found.model(**reference.extended(dict(inputs), answer), use_cache=False).logits
+    torch.testing.assert_close(found.logits(hidden), whole, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "mllama"])
+def test_features_are_the_images_own(family):
+    """What tells images apart where the least similar one is looked for."""
+    first, second = (image_features(host(family), [image]) for image in (FIRST, SECOND))
+    torch.testing.assert_close(image_features(host(family), [FIRST, SECOND]), torch.cat([first, second]))
+    assert not torch.allclose(first.mean(dim=0), second.mean(dim=0), atol=1e-2)
 
 
 @pytest.mark.parametrize(

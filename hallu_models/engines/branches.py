@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from hallu_models.engines.crossing import Crossing
 from hallu_models.engines.inputs import DecoderInputs
 
 if TYPE_CHECKING:
@@ -90,8 +91,13 @@ class Branch:
             given = kwargs.get("position_ids")
             moved = None if given is None or self._offset is None else given + self._offset
             made = self._main.made_mask
-            main = DecoderInputs(kwargs["inputs_embeds"], self._main_mask, given, made_mask=made)
-            negative = DecoderInputs(kwargs["inputs_embeds"], self._mask, moved, made_mask=made)
+            embeddings, read = kwargs["inputs_embeds"], self._negative.crossing
+            main = DecoderInputs(
+                embeddings, self._main_mask, given, made_mask=made, crossing=Crossing.of(kwargs, len(embeddings))
+            )
+            negative = DecoderInputs(
+                embeddings, self._mask, moved, made_mask=made, crossing=None if read is None else read.decoding()
+            )
         if self._mode == "sequential":
             output = self._host.decoder(
                 **negative.arguments(model, self._cache), past_key_values=self._cache, use_cache=True

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers.masking_utils import create_masks_for_generate
 
+from hallu_models.engines.crossing import Crossing
 from hallu_models.layout import Layout
 
 
@@ -44,7 +45,7 @@ class DecoderInputs:
     embeddings: (B, L, D) with image features in place. mask: (B, L) real columns. positions: (B, L), or (axes, B, L)
     for multimodal rotary embeddings; None where the decoder counts columns. token_types: (B, L) where they decide which
     columns see each other in both directions (Gemma 3, PaliGemma). made_mask: the model makes its own attention masks
-    and hands these to the decoder.
+    and hands these to the decoder. crossing: images that are read beside the columns.
     """
 
     embeddings: Tensor
@@ -53,6 +54,7 @@ class DecoderInputs:
     token_types: Tensor | None = None
     deepstack: Deepstack | None = None
     made_mask: bool = False
+    crossing: Crossing | None = None
 
     @classmethod
     def of(cls, arguments: dict[str, Any], mask: Tensor, token_types: Tensor | None) -> DecoderInputs:
@@ -65,7 +67,8 @@ class DecoderInputs:
         if positions is not None and positions.shape[-2] < len(embeddings):
             positions = positions.expand(*positions.shape[:-2], len(embeddings), -1)
         made = isinstance(given, dict) or (isinstance(given, Tensor) and given.ndim == 4)
-        return cls(embeddings, mask, positions, token_types, deepstack, made)
+        crossing = Crossing.of(arguments, len(embeddings))
+        return cls(embeddings, mask, positions, token_types, deepstack, made, crossing)
 
     def arguments(self, model: Any, cache: Any = None) -> dict[str, Any]:
         """Keyword arguments of the decoder's forward on an empty ``cache``."""
@@ -79,7 +82,11 @@ class DecoderInputs:
         if self.deepstack is not None:
             found["visual_pos_masks"] = self.deepstack.where
             found["deepstack_visual_embeds"] = list(self.deepstack.features)
-        return found
+        return found if self.crossing is None else {**found, **self.crossing.arguments()}
+
+    def image_features(self, layout: Layout) -> Tensor:
+        """Features (N, D) of all images, row by row, in the image columns or beside them."""
+        return self.embeddings[layout.image] if self.crossing is None else self.crossing.features()
 
     def counted(self) -> Tensor | None:
         """Positions that count the real columns, the same on every axis; None where the decoder counts itself."""
@@ -111,6 +118,7 @@ class DecoderInputs:
             positions=None if self.positions is None else self.positions[..., index, :],
             token_types=None if self.token_types is None else self.token_types[index],
             deepstack=None if self.deepstack is None else self.deepstack.rows(index),
+            crossing=None if self.crossing is None else self.crossing.rows(index),
         )
 
     def repeated(self, rows: int) -> DecoderInputs:
@@ -132,11 +140,12 @@ class DecoderInputs:
             positions=None if self.positions is None else nn.functional.pad(self.positions, (left, 0)),
             token_types=None if types is None else nn.functional.pad(types, (left, 0)),
             deepstack=None if self.deepstack is None else self.deepstack.padded(left),
+            crossing=None if self.crossing is None else self.crossing.padded(left),
         )
 
     def below(self, other: DecoderInputs) -> DecoderInputs:
         """These rows, then those of ``other``, which has as many columns."""
-        positions, types, deepstack = self.positions, self.token_types, self.deepstack
+        positions, types, deepstack, crossing = self.positions, self.token_types, self.deepstack, self.crossing
         if positions is not None:
             assert other.positions is not None
             positions = torch.cat([positions, other.positions], dim=-2)
@@ -149,9 +158,16 @@ class DecoderInputs:
                 torch.cat([deepstack.where, other.deepstack.where]),
                 tuple(torch.cat(pair) for pair in zip(deepstack.features, other.deepstack.features)),
             )
+        if (crossing is None) != (other.crossing is None):
+            raise ValueError(
+                "one branch reads images by cross-attention and the other has none, so they cannot be one batch: use "
+                'branch="sequential"'
+            )
+        if crossing is not None and other.crossing is not None:
+            crossing = crossing.below(other.crossing)
         embeddings = torch.cat([self.embeddings, other.embeddings.to(self.embeddings.dtype)])
         return DecoderInputs(
-            embeddings, torch.cat([self.mask, other.mask]), positions, types, deepstack, self.made_mask
+            embeddings, torch.cat([self.mask, other.mask]), positions, types, deepstack, self.made_mask, crossing
         )
 
     def extended(self, embeddings: Tensor) -> DecoderInputs:
@@ -171,6 +187,7 @@ class DecoderInputs:
             positions=positions,
             token_types=types,
             deepstack=None if self.deepstack is None else self.deepstack.padded(0, number),
+            crossing=None if self.crossing is None else self.crossing.extended(number),
         )
 
     def without_image(self, layout: Layout) -> DecoderInputs:
@@ -185,7 +202,8 @@ class DecoderInputs:
                 # Pictures that stay: those of several that are not looked at.
                 order = torch.zeros_like(self.deepstack.where).scatter(1, columns, text)[self.deepstack.where]
                 deepstack = Deepstack(kept, tuple(feature[order] for feature in self.deepstack.features))
-        moved = dataclasses.replace(self, embeddings=embeddings, mask=text, token_types=types, deepstack=deepstack)
+        # Images beside the columns are gone with theirs.
+        moved = DecoderInputs(embeddings, text, self.positions, types, deepstack, self.made_mask)
         return dataclasses.replace(moved, positions=moved.counted())
 
     def with_removed(self, removed: Tensor) -> DecoderInputs:

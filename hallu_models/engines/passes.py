@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 Collector = Callable[[int, AttentionCall], Tensor]
 """Sees layer number and attention call during a pass; makes the head outputs, usually ``call.outputs()``."""
 
-PIXELS = ("pixel_values", "pixel_attention_mask", "image_sizes", "image_grid_thw", "batch_num_images")
+PIXELS = (
+    *("pixel_values", "pixel_attention_mask", "image_sizes", "image_grid_thw", "batch_num_images"),
+    *("aspect_ratio_ids", "aspect_ratio_mask"),
+)
 """What processors give a model for the images, rather than for the text."""
+
+MADE_TOGETHER = ("cross_attention_mask",)
+"""What processors make of text and images together."""
 
 
 class PassEnds(Exception):
@@ -150,6 +156,12 @@ class Passes:
                 "other_images=[...], to attach() or Host.generate()"
             )
         if not isinstance(other, Mapping):
+            if made := [name for name in MADE_TOGETHER if name in self._given]:
+                raise ValueError(
+                    f"{method}: the other images do not fit the prompt, because its {made[0]} was made for its own; "
+                    "use Host.generate() or the processor's output for the same prompts with the other images: "
+                    "other_images=processor(...)"
+                )
             other = {**self._given, **self._host.pixels(other)}
         try:
             return self._read(other)
@@ -213,6 +225,9 @@ def decoder_inputs(host: Host, given: Mapping[str, Any], **encoded: Any) -> Deco
         hook.remove()
     ids, mask = given["input_ids"], given.get("attention_mask")
     real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+    if caught.get("inputs_embeds") is None:
+        # Nothing of an image is in the columns.
+        caught["inputs_embeds"] = host.embed(ids)
     return DecoderInputs.of(caught, real, given.get("token_type_ids"))
 
 
@@ -234,4 +249,4 @@ def image_features(host: Host, images: Sequence[Any]) -> Tensor:
 
     given = generation.encode(host, [generation.conversation(image, "") for image in images])
     layout = Layout.from_ids(given["input_ids"], given["attention_mask"], host.image_tokens)
-    return decoder_inputs(host, given).embeddings[layout.image]
+    return decoder_inputs(host, given).image_features(layout)

@@ -85,32 +85,6 @@ def cohere2_vision() -> Built:
 
 
 @keeps(REFUSED)
-def mllama() -> Any:
-    config = hf.MllamaConfig(
-        vision_config={
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "num_hidden_layers": 1,
-            "num_global_layers": 1,
-            "attention_heads": 2,
-            "image_size": 16,
-            "patch_size": 4,
-            "vision_output_dim": 16 * 2,
-            "intermediate_layers_indices": [0],
-            "max_num_tiles": 1,
-            "supported_aspect_ratios": [[1, 1]],
-        },
-        text_config={
-            **TEXT,
-            "cross_attention_layers": [1],
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
-        },
-        image_token_index=4,
-    )
-    return hf.MllamaForConditionalGeneration(config)
-
-
-@keeps(REFUSED)
 def florence2() -> Any:
     config = hf.Florence2Config(
         vision_config={

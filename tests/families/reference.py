@@ -72,6 +72,9 @@ def extended(inputs: dict[str, Any], answer: list[int]) -> dict[str, Any]:
             # PaliGemma numbers what it generates 1, Gemma 3 its text 0.
             value = int(inputs[name].max() == 0) if value is None else value
             found[name] = torch.nn.functional.pad(inputs[name], (0, number), value=value)
+    if "cross_attention_mask" in inputs:
+        seen = inputs["cross_attention_mask"]
+        found["cross_attention_mask"] = torch.cat([seen, seen[:, -1:].expand(-1, number, -1, -1)], dim=1)
     return found
 
 
@@ -83,12 +86,13 @@ def forward(
     before: Callable[[dict[str, Any]], None] = lambda arguments: None,
 ) -> Tensor:
     """Logits (L, V) of one row. ``before`` may change the decoder's arguments."""
-    modules = list(host.attention)
+    # Cross-attention has no number: no equation here acts on it.
+    layers = {module: layer for layer, module in enumerate(host.attention)}
 
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, scaling: float | None = None, **options: Any
     ) -> tuple[Tensor, None]:
-        layer = modules.index(module)
+        layer = layers.get(module, -1)
         group = query.shape[1] // key.shape[1]
         key, value = (states[0].repeat_interleave(group, dim=0) for states in (key, value))
         scores = query[0] @ key.transpose(1, 2) * (query.shape[-1] ** -0.5 if scaling is None else scaling)

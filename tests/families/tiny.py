@@ -416,6 +416,42 @@ def lfm2_vl() -> Built:
     return hf.Lfm2VlForConditionalGeneration(config), processor
 
 
+@builds("mllama")
+def mllama() -> Built:
+    """Two layers of self-attention, each followed by one of cross-attention; an image is cut into up to four tiles."""
+    words = tokenizer(image_token="<|image|>")
+    config = hf.MllamaConfig(
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "num_hidden_layers": 1,
+            "num_global_layers": 1,
+            "attention_heads": 2,
+            "image_size": 16,
+            "patch_size": 4,
+            "vision_output_dim": 16 * 2,
+            "intermediate_layers_indices": [0],
+        },
+        text_config={
+            **TEXT,
+            "cross_attention_layers": [1, 3],
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+        },
+        image_token_index=image_id(words),
+    )
+    model = hf.MllamaForConditionalGeneration(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith(("gate", "gate_attn", "gate_ffn")):
+            # A new model's gates are shut, so that no image would be seen.
+            parameter.data.fill_(1.0)
+    processor = hf.MllamaProcessor(
+        image_processor=hf.MllamaImageProcessor(size=SIZE, max_image_tiles=4),
+        tokenizer=words,
+        chat_template=template("<|image|>", start="{{ bos_token }}"),
+    )
+    return model, processor
+
+
 @builds("glm4v")
 def glm4v() -> Built:
     words = tokenizer(
