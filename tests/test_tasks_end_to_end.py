@@ -99,6 +99,16 @@ def test_every_task_runs_and_has_its_scores(run):
         assert len(file.read_text().splitlines()) == 7, task
 
 
+def test_a_metric_without_a_better_direction_gets_no_arrow(run):
+    better = results(run(7, 1, 8))["higher_is_better"]
+    assert better["hallu_pope_random"] == {
+        **dict.fromkeys(("accuracy", "precision", "recall", "f1", "f1_pooled"), True),
+        "yes_ratio": None,
+        "unparsed_count": False,
+    }
+    assert better["hallu_pope"]["yes_ratio"] is None
+
+
 def test_the_demo_model_sees_the_pictures(run):
     """Blind answers would be right half of the time and name few of the objects."""
     found = scores(run(7, 1, 8))
