@@ -45,7 +45,7 @@ examples:
       --questions coco_pope_random.json coco_pope_popular.json coco_pope_adversarial.json
                                      each strategy, their mean F1, and all questions pooled
   hallu score pope --answers answers.jsonl --questions coco_pope_random.json --policy words
-                                     the word yes or no anywhere; official reads "NO" as yes
+                                     the word yes or no anywhere; official reads "NO" and blank answers as yes
 
 The questions must be those that the model was asked: random exists with 2,910 and with 3,000 questions.
 """
@@ -74,7 +74,8 @@ examples:
   hallu score mme --results results/
   hallu score mme --results results/ --json
 
-A subtask gives at most 200 points. A total is shown when all its subtasks are there.
+A subtask gives at most 200 points. A total is shown when all its subtasks are there; where one has not as many
+questions as the benchmark, a note says so, and the total says of how many questions it is.
 """
 AMBER = """\
 What do descriptions invent and leave out, and are yes/no questions answered right? "No" is the positive class.

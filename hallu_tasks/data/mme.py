@@ -36,8 +36,9 @@ SOURCE = Source(
     folder="mme",
     title="MME",
     layout=(
-        "existence/000000006040.jpg, existence/000000006040.txt ...",
-        "artwork/images/10002.jpg, artwork/questions_answers_YN/10002.txt ...",
+        "existence/000000006040.jpg and .txt ...",
+        "artwork/images/10002.jpg ...",
+        "artwork/questions_answers_YN/10002.txt ...",
     ),
     obtain=("https://github.com/BradyFU/Awesome-Multimodal-Large-Language-Models/tree/Evaluation (on request)",),
     licence="academic research only, not to be redistributed",
