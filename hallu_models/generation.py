@@ -100,11 +100,16 @@ def encode(host: Host, conversations: Sequence[Conversation]) -> Any:
     for own in images if known and known.images == "one" else ():
         if len(own) != 1:
             raise ValueError(f"{host.family} takes exactly one image a prompt, and a prompt has {len(own)}")
+    if known and known.images == "all or none" and any(images) and not all(images):
+        raise ValueError(
+            f"{host.family} takes no batch in which some prompts have an image and {images.count([])} of {len(images)} "
+            "have none; ask these apart, or one at a time (batch_size=1)"
+        )
     texts = [prompt_text(host, messages) for messages in conversations]
     tokenizer = host.processor.tokenizer
     has_start = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
     flat = [image for own in images for image in own]
-    nested = known is not None and known.images == "by prompt"
+    nested = known is not None and known.images in ("by prompt", "all or none")
     inputs = host.processor(
         images=(images if nested else flat) if flat else None,
         text=texts,

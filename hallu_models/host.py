@@ -72,12 +72,6 @@ class Host:
         words = self.model.get_input_embeddings()
         return words(ids.clamp(max=words.weight.shape[0] - 1))  # type: ignore[no-any-return]
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Logits (..., V) of the decoder's last hidden states, as the model's own forward makes them."""
-        logits = self.causal.get_output_embeddings()(hidden)
-        cap = getattr(self.decoder.config, "final_logit_softcapping", None)
-        return logits if cap is None else cap * torch.tanh(logits / cap)
-
     def pixels(self, images: Any) -> dict[str, Any]:
         """Model inputs for PIL images, or for pixel values as they are."""
         if isinstance(images, Tensor):

@@ -151,6 +151,9 @@ class Session:
                 stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
             if self._contrasting is not None:
                 stack.callback(host.causal.register_forward_hook(self._after_model).remove)
+                if self._mode == "sequential":
+                    head = host.causal.get_output_embeddings()
+                    stack.callback(head.register_forward_hook(self._after_head).remove)
             edits = {host.attention[layer]: partial(self._edit, layer) for layer in self.edited_layers}
             stack.enter_context(attention.edited(host.decoder, edits))
             yield self
@@ -230,6 +233,10 @@ class Session:
             )
         with self._collecting(_plain):
             return args, self._branch.before(kwargs, self._prefill)
+
+    def _after_head(self, _: Any, args: tuple[Any, ...], output: Tensor) -> None:
+        if self._branch is not None and self._collect is None:
+            self._branch.raw = output
 
     def _after_model(self, _: Any, args: tuple[Any, ...], output: Any) -> Any:
         if self._branch is None or self._contrasting is None or self._collect is not None:

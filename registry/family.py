@@ -11,7 +11,7 @@ from typing import Literal
 
 from registry import data_file
 
-IMAGES = ("any", "by prompt", "one")
+IMAGES = ("any", "by prompt", "all or none", "one")
 """How many images a prompt may have, and how the processor takes them."""
 
 Status = Literal["works", "limited", "refused"]
@@ -32,7 +32,8 @@ class Family:
     ``auto``, which takes any checkpoint, has neither these nor ``model_types``.
     ``model_types`` are the ``model_type`` values of transformers configurations that belong here. ``prompt`` is the
     chat template for checkpoints without one. ``images`` tells how the processor takes them: ``any`` number a prompt,
-    as one list; ``by prompt``, a list for each prompt; ``one`` for every prompt. ``limits`` are the known limits of the
+    as one list; ``by prompt``, a list for each prompt; ``all or none``, likewise, but in every prompt of a batch or in
+    none; ``one`` for every prompt. ``limits`` are the known limits of the
     models themselves. ``cells`` holds the methods that are limited or refused here.
     """
 

@@ -60,8 +60,6 @@ ROWS = [
     (picture(16, 32, 3), "is there a dog on the street ? yes no"),
 ]
 """Prompts of different lengths, pictures of different sizes and tile counts, and a prompt without a picture."""
-LOOKING_ELSEWHERE = {"mllama"}
-"""Families whose plain model lets a prompt without a picture look at an empty one where its batch has pictures."""
 OTHERS = [picture(24, 24, 4), picture(16, 16, 5), None, picture(40, 16, 6)]
 GENERAL = "describe the content of the image ."
 
@@ -74,7 +72,7 @@ def host(family):
 
 def rows(family):
     """Numbers of the rows that a family can take."""
-    takes_text = registry.families()[family].images != "one"
+    takes_text = registry.families()[family].images not in ("one", "all or none")
     return [number for number, (image, _) in enumerate(ROWS) if image is not None or takes_text]
 
 
@@ -179,10 +177,7 @@ def test_rows_do_not_depend_on_their_batch(family, method):
     numbers = rows(family)
     for number, answer in zip(numbers, answered(family, method, numbers)):
         alone = method if ROWS[number][0] is not None else None
-        if alone is None and family in LOOKING_ELSEWHERE:
-            agree([answered(family, None, numbers)[numbers.index(number)]], [answer])
-        else:
-            agree(answered(family, alone, [number]), [answer])
+        agree(answered(family, alone, [number]), [answer])
 
 
 @acting
@@ -264,11 +259,14 @@ def test_other_images_of_another_size_under_a_plain_generate(family):
     inputs = generation.encode(found, conversations([3]))
     small = picture(16, 16, 9)
     other = generation.encode(found, [conversation(small, ROWS[3][1])])
+    as_many = other["input_ids"].shape == inputs["input_ids"].shape
+    reason = MATRIX[family]["cicd"].reason
+    refused = "how many tiles" in reason or ("take as many" in reason and not as_many)
     with torch.no_grad():
         with hallu_models.attach(found, "cicd", other_images=other):
             taken = model.generate(**inputs, max_new_tokens=STEPS)
         with hallu_models.attach(found, "cicd", other_images=[small]):
-            if "the processor's output" in MATRIX[family]["cicd"].reason:
+            if refused:
                 with pytest.raises(ValueError, match=r"cicd: the other images do not fit .*other_images=processor"):
                     model.generate(**inputs, max_new_tokens=STEPS)
             else:

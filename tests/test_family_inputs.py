@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 from families import reference, tiny
-from test_families import GENERAL, OTHERS, STRONG, answers, conversations, host, picture
+from test_families import GENERAL, OTHERS, STRONG, answers, conversations, host, picture, rows
 
 import hallu_models
 import registry
@@ -70,7 +70,8 @@ def test_methods_act_on_the_chosen_image(family):
 @cells(SHAPES, ["cicd", "iava", "sevi", "eah", "dleaf"])
 def test_every_method_runs_on_one_of_two_images(family, method):
     parameters = {**STRONG[method], **({"instruction": GENERAL} if method == "iava" else {})}
-    batch = [two_images(), *conversations([2, 0])]
+    without = [] if registry.families()[family].images == "all or none" else [2]
+    batch = [two_images(), *conversations([*without, 0])]
     others = [OTHERS[0], OTHERS[3], OTHERS[1]]
     made = [
         [
@@ -142,8 +143,9 @@ def test_ways_of_generating(family, method, options):
     from registry import cards
 
     found = host(family)
-    inputs = generation.encode(found, conversations([0, 2, 3]))
-    other = generation.encode(found, with_other_images(conversations([0, 2, 3]), [OTHERS[0], OTHERS[3]]))
+    numbers = [number for number in rows(family) if number != 1]
+    inputs = generation.encode(found, conversations(numbers))
+    other = generation.encode(found, with_other_images(conversations(numbers), [OTHERS[0], OTHERS[3]]))
 
     def run(name, parameters):
         torch.manual_seed(7)
@@ -227,7 +229,13 @@ def test_an_answer_behind_its_prompt_is_read_as_the_model_reads_it(family):
     with torch.no_grad():
         hidden = found.decoder(**prompt.arguments(found.model), use_cache=False).last_hidden_state
         whole = found.model(**reference.extended(dict(inputs), answer), use_cache=False).logits
-    torch.testing.assert_close(found.logits(hidden), whole, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.causal.get_output_embeddings()(hidden), whole, atol=1e-4, rtol=1e-4)
+
+
+def test_a_batch_of_prompts_with_and_without_an_image_is_refused_where_the_model_mixes_them_up():
+    with pytest.raises(ValueError, match=r"mllama takes no batch .* 1 of 2 have none; ask these apart.*batch_size=1"):
+        host("mllama").generate(conversations([0, 2]), max_new_tokens=1)
+    assert host("mllama").generate(conversations([2]), "cicd", other_images=[], max_new_tokens=1)
 
 
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "mllama"])

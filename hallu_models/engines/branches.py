@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from hallu_models.engines import logits
 from hallu_models.engines.crossing import Crossing
 from hallu_models.engines.inputs import DecoderInputs
 
@@ -68,6 +69,9 @@ class Branch:
         self._mask = inputs.mask
         self._cache = DynamicCache(config=host.decoder.config) if mode == "sequential" else None
         self._hidden: Tensor | None = None
+        self._finish: logits.Finish | None = None
+        self.raw: Tensor | None = None
+        """(B, L, V): what the model's output embeddings made of the main rows in the forward that goes on."""
         if mode == "paired" and getattr(cache, "is_compileable", False):
             raise ValueError(
                 "a static cache has room for the rows of the batch alone, not for negative ones: use "
@@ -107,12 +111,19 @@ class Branch:
         changed = main.below(negative).arguments(model, cache)
         return {**kwargs, **{name: value for name, value in changed.items() if value is not None or name in kwargs}}
 
-    def after(self, logits: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _logits(self, made: Tensor) -> Tensor:
+        """(B, V) of the negative rows' hidden states, as the model ``made`` those (B, L, V) of the main rows."""
+        assert self._hidden is not None
+        assert self.raw is not None
+        if self._finish is None:
+            self._finish = logits.finish(self.raw[:, -1], made[:, -1], self._host.decoder.config)
+        return self._finish(self._host.causal.get_output_embeddings()(self._hidden).float())
+
+    def after(self, made: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
         """The main rows' logits (B, length, V), and the last ones (B, V) of main and negative rows in float32."""
         if self._mode == "sequential":
-            assert self._hidden is not None
-            return logits, logits[:, -1].float(), self._host.logits(self._hidden).float()
-        main, negative = logits.chunk(2)
+            return made, made[:, -1].float(), self._logits(made)
+        main, negative = made.chunk(2)
         main = main[:, -length:]
         return main, main[:, -1].float(), negative[:, -1].float()
 

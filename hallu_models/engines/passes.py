@@ -164,6 +164,7 @@ class Passes:
                 )
             other = {**self._given, **self._host.pixels(other)}
         try:
+            self._require_same_shapes(other)
             return self._read(other)
         except (ValueError, RuntimeError) as error:
             raise ValueError(
@@ -171,6 +172,15 @@ class Passes:
                 "one image each, and where its size decides the number of tokens, use Host.generate() or the "
                 "processor's output for the same prompts with the other images: other_images=processor(...)"
             ) from error
+
+    def _require_same_shapes(self, other: Mapping[str, Any]) -> None:
+        """Of pictures beside the prompt's own ids: some models put as many features as fit into its image columns."""
+        if other.get("input_ids") is not self._given["input_ids"]:
+            return
+        for name in PIXELS:
+            own, new = self._given.get(name), other.get(name)
+            if isinstance(own, Tensor) and isinstance(new, Tensor) and own.shape != new.shape:
+                raise ValueError(f"{name} of shape {tuple(new.shape)} in the place of {tuple(own.shape)}")
 
     def rewritten(self, method: str) -> tuple[DecoderInputs, Layout]:
         """The conversation as ``method`` rewrote it, with the prompt's images, and its layout."""

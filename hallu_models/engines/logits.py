@@ -1,0 +1,39 @@
+"""From hidden states to logits, for rows that run beside the model's own forward.
+
+Models differ in what follows their output embeddings: nothing, a soft cap, or a scale, and releases of transformers
+differ in which model has which. So it is read off the model's own forward rather than its configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Finish = Callable[[Tensor], Tensor]
+
+_TOLERANCE = 0.02
+"""Of the largest logit: half precision rounds."""
+
+
+def finish(raw: Tensor, made: Tensor, config: Any) -> Finish:
+    """What turned ``raw`` outputs of the embeddings into the ``made`` logits, both (B, V), of a forward.
+
+    ``config`` is the decoder's, for the height of its soft cap. Raises ValueError where it is none of the known ways.
+    """
+    raw, made = raw.float(), made.float()
+    cap = getattr(config, "final_logit_softcapping", None)
+    scale = (raw * made).sum() / (raw * raw).sum().clamp(min=torch.finfo(raw.dtype).tiny)
+    ways: list[Finish] = [lambda logits: logits]
+    if cap is not None:
+        ways.append(lambda logits: cap * torch.tanh(logits / cap))
+    ways.append(lambda logits: scale.to(logits.device) * logits)
+    for way in ways:
+        if bool((way(raw) - made).abs().amax() <= _TOLERANCE * made.abs().amax()):
+            return way
+    raise ValueError(
+        "what this model makes of the logits of its output embeddings is neither a soft cap nor a scale; use "
+        'branch="paired", which takes them from its own forward'
+    )
