@@ -6,18 +6,16 @@ bootstrap that draws images with all their questions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from hallu_tasks import benchmarks
+from hallu_tasks import benchmarks, strategies
 from hallu_tasks.benchmarks import Metric
 from hallu_tasks.pope_answers import Question
 from hallu_tasks.scoring import amber, chair, mme, opope, paired, pope
 from hallu_tasks.scoring.ratios import Ratio
-from hallu_tasks.scoring.units import Array, Record
+from hallu_tasks.scoring.units import Record
 
 __all__ = [
     "Bootstrap",
@@ -240,48 +238,24 @@ def _by_strategy(
     bootstrap: Bootstrap,
 ) -> Result:
     """The parts of a result by strategy with a `Score` for each score; keys of `records` begin with the strategy."""
-    strategies = {}
+    by_strategy = {}
     for strategy in dict.fromkeys(key[0] for key in records):
         own = {key: record for key, record in records.items() if key[0] == strategy}
         scores = {one.name: bootstrap.score(one, own, {key: images[key] for key in own}) for one in metrics}
-        strategies[strategy] = {**result["strategies"][strategy], **scores}
+        by_strategy[strategy] = {**result["strategies"][strategy], **scores}
     pooled = {one.name: bootstrap.score(one, records, images) for one in metrics}
     name, label = f"{headline}_mean_of_strategies", pooled[headline].metric.label
     ratio = pooled[headline].metric.statistic
     assert isinstance(ratio, Ratio)
-    mean = Metric(name, f"mean {label} of the strategies", _mean(ratio, list(strategies)), "higher")
+    mean = Metric(name, f"mean {label} of the strategies", strategies.mean(ratio, list(by_strategy)), "higher")
     columns = dict.fromkeys((ratio.numerator, *ratio.denominator))
     return {
-        "strategies": strategies,
+        "strategies": by_strategy,
         "pooled": {**result["pooled"], **pooled},
-        name: bootstrap.score(mean, _apart(records, columns), images),
+        name: bootstrap.score(mean, strategies.apart(records, columns), images),
         f"{headline}_pooled": pooled[headline],
         "images_count": len(set(images.values())),
     }
-
-
-def _apart(records: Mapping[Any, Record], columns: Iterable[str]) -> dict[Any, Record]:
-    """The columns under the name of each record's strategy, zero for the others."""
-    names = list(columns)
-    blank = {f"{strategy}.{column}": 0 for strategy, *_ in records for column in names}
-    return {key: blank | {f"{key[0]}.{column}": record[column] for column in names} for key, record in records.items()}
-
-
-def _mean(ratio: Ratio, strategies: list[str]) -> Callable[[Mapping[str, Array]], Array]:
-    ratios = [
-        replace(
-            ratio,
-            numerator=f"{name}.{ratio.numerator}",
-            denominator=tuple(f"{name}.{column}" for column in ratio.denominator),
-        )
-        for name in strategies
-    ]
-
-    def mean(sums: Mapping[str, Array]) -> Array:
-        values: Array = np.mean([ratio(sums) for ratio in ratios], axis=0)
-        return values
-
-    return mean
 
 
 def _mme_image(subtask: str, image: str) -> Hashable:

@@ -56,7 +56,7 @@ def questions(path: str, strategy: str) -> dict[int, Question]:
     a question id that occurs twice.
     """
     result: dict[int, Question] = {}
-    for row in rows.read(path, QUESTIONS):
+    for row in rows.read(path, QUESTIONS, "fetch it again"):
         number = _number(row, QUESTIONS)
         if number in result:
             raise ValueError(f"{row.place}: question_id {number} occurs also in {result[number].place}; {QUESTIONS}")

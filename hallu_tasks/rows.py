@@ -49,16 +49,19 @@ def text(path: str, wanted: str) -> str:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
 
 
-def read(path: str, wanted: str) -> list[Row]:
+def read(path: str, wanted: str, again: str = "write it again") -> list[Row]:
     """The rows of a JSON list, however it is broken into lines, or of a file with one JSON object a line.
 
-    Raises `ValueError` as `text` does, and for an empty file, invalid JSON and entries that are no objects.
+    `again` is the fix for a damaged file. Raises `ValueError` as `text` does, and for an empty file, invalid JSON, what
+    Python refuses to read (very deep nesting, numbers of thousands of digits), and entries that are no objects.
     """
     content = text(path, wanted)
     if content.lstrip().startswith("["):
-        named = ((f"{path}, entry {number}", value) for number, value in enumerate(_parsed(content, path), start=1))
+        entries = enumerate(_parsed(content, path, again), start=1)
+        named = ((f"{path}, entry {number}", value) for number, value in entries)
     else:
-        named = ((place, _parsed(line, path, place)) for place, line in _lines(content, path, wanted))
+        lines = _lines(content, path, wanted, again)
+        named = ((place, _parsed(line, path, again, place)) for place, line in lines)
     rows = []
     for place, value in named:
         if not isinstance(value, dict):
@@ -69,20 +72,35 @@ def read(path: str, wanted: str) -> list[Row]:
     return rows
 
 
-def _lines(content: str, path: str, wanted: str) -> list[tuple[str, str]]:
-    if content.lstrip().split("\n", 1)[0].strip() == "{":
-        keys = ", ".join(list(_parsed(content, path))[:5])
+def _lines(content: str, path: str, wanted: str, again: str) -> list[tuple[str, str]]:
+    first, *more = content.strip().split("\n", 1)
+    whole = _parsed(content, path, again) if first.strip() == "{" else _one_object(content) if more else None
+    if whole is not None:
+        keys = ", ".join(list(whole)[:5])
         raise ValueError(f"{path} is one JSON object with the keys {keys}; {wanted}")
     # Other line separators than this one may stand unescaped inside a JSON text.
     lines = enumerate(content.split("\n"), start=1)
     return [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
 
 
-def _parsed(content: str, path: str, place: str = "") -> Any:
+def _one_object(content: str) -> dict[str, Any] | None:
+    """The object that a file of several lines holds, ``None`` where the first line is one of its own."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _parsed(content: str, path: str, again: str, place: str = "") -> Any:
     try:
         return json.loads(content)
     except json.JSONDecodeError as error:
         where = place or f"{path}, line {error.lineno}"
+        raise ValueError(f"{where}: not valid JSON ({error.msg}); it was cut off or edited, so {again}") from None
+    except RecursionError:
+        raise ValueError(f"{place or path} is nested too deeply to be read; it was edited, so {again}") from None
+    except ValueError as error:
         raise ValueError(
-            f"{where}: not valid JSON ({error.msg}); it was cut off or edited, so write it again"
+            f"{place or path} holds a number that cannot be read ({error}); it was edited, so {again}"
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,9 +12,12 @@ import pytest
 import torch
 
 import hallu_models
-from hallu_models import methods, models
-from hallu_models.calibrate import prompts, vision_layers
+from hallu_models import generation, methods, models
+from hallu_models.calibrate import hallucination_heads, prompts, vision_layers
 from hallu_models.demo import held_out
+from hallu_models.diagnostics.flow import with_answer
+from hallu_models.interventions import ad_hh
+from hallu_tasks.scoring import vocabulary
 from registry import cli, preset_file
 from registry.errors import BadArgument, CardError
 
@@ -85,6 +89,88 @@ def test_its_scenes_are_not_the_ones_that_the_demo_tasks_ask_about():
     assert not asked & {subject.image.tobytes() for subject in prompts.drawn(16)}
 
 
+# AD-HH's heads.
+
+
+def test_heads_are_silenced_one_a_row():
+    """Without its columns in the output projection, a head is silent too."""
+    host = hallu_models.load("demo", device="cpu")
+    (subject,) = prompts.drawn(1)
+    tokens = [11, 12, 13]
+    inputs = with_answer(generation.encode(host, [subject.conversation()] * 2), tokens)
+    found = hallucination_heads._likelihoods(host, inputs, tokens, 3, [5, 0])
+    alone = with_answer(generation.encode(host, [subject.conversation()]), tokens)
+    weight = host.attention[3].o_proj.weight
+    size = weight.shape[1] // host.heads
+    for row, head in enumerate((5, 0)):
+        own = weight.detach().clone()
+        with torch.no_grad():
+            weight[:, head * size : (head + 1) * size] = 0
+            logits = host.model(**alone).logits[0, -4:-1]
+            weight.copy_(own)
+        expected = logits.log_softmax(dim=-1)[torch.arange(3), torch.tensor(tokens)]
+        torch.testing.assert_close(found[row], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_caption_without_a_hallucination_says_nothing(monkeypatch):
+    host = hallu_models.load("demo", device="cpu")
+    (subject,) = prompts.drawn(1)
+    everything = dataclasses.replace(subject, objects=frozenset(vocabulary.read(vocabulary.source()).categories))
+    assert hallucination_heads.influence(host, everything, 24) is None
+    monkeypatch.setattr(hallucination_heads.mentions, "marks", lambda *_: ["correct", "", "hallucinated"] + [""] * 99)
+    falls = torch.zeros(host.depth, host.heads, 3)
+    falls[4, 2] = torch.tensor([0.25, 9.0, 2.0])
+    monkeypatch.setattr(
+        hallucination_heads,
+        "_likelihoods",
+        lambda host, inputs, tokens, layer=-1, silent=(): (
+            torch.zeros(8, 3) if layer < 0 else -torch.stack([falls[layer, head] for head in silent])
+        ),
+    )
+    scores = hallucination_heads.influence(host, subject, 24)
+    assert scores[4, 2] == 1.75 and np.count_nonzero(scores) == 1
+
+
+def test_heads_whose_interval_lies_above_zero_are_chosen_the_highest_first():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 0.1, size=(40, 5, 6))
+    scores[:, 1, 4] += 1
+    scores[:, 3, 0] += 2
+    scores[:, 2, 2] += rng.normal(0.1, 5, size=40)  # High at times.
+    scores[:, 4] -= 1
+    found = hallucination_heads.standing(scores)
+    assert str(found.parameters["heads"]).startswith("L3H0+L1H4") and "L4" not in str(found.parameters["heads"])
+    assert found.prompts == 40 and list(found.measured)[:2] == ["L3H0", "L1H4"]
+    assert hallucination_heads.standing(-np.abs(scores)).parameters == {}
+    many = hallucination_heads.standing(1 + rng.normal(0, 0.01, size=(40, 5, 6)))
+    assert len(ad_hh.listed(str(many.parameters["heads"]))) == hallucination_heads.MOST
+
+
+def test_it_needs_to_know_the_objects_and_hallucinations(tmp_path, capsys):
+    (subject,) = prompts.drawn(1)
+    subject.image.save(tmp_path / "a.png")
+    captions = tmp_path / "captions.jsonl"
+    captions.write_text('{"image": "a.png"}\n', encoding="utf-8")
+    assert cli.main(["calibrate", "--method", "ad_hh", "--captions", str(captions)]) == 2
+    assert 'give "objects": ["cat", "dining table"]' in capsys.readouterr().err
+    captions.write_text('{"image": "a.png", "objects": ["cat"]}\n', encoding="utf-8")
+    assert prompts.of_file(captions)[0].objects == {"cat"}
+    assert cli.main(["calibrate", "--method", "ad_hh", "--captions", str(captions)]) == 2
+    assert "too few to tell heads apart" in capsys.readouterr().err
+
+
+def test_its_preset_is_what_a_run_uses(tmp_path, capsys, monkeypatch):
+    scores = np.zeros((10, 8, 8))
+    scores[:, 5, 3] = 1 + np.arange(10) / 100
+    monkeypatch.setattr(hallucination_heads, "find", lambda *_: hallucination_heads.standing(scores))
+    output = tmp_path / "heads.yaml"
+    assert cli.main(["calibrate", "--method", "ad_hh", "--limit", "8", "--output", str(output)]) == 0
+    assert f"--model llava_ad_hh --model_args pretrained=demo,preset={output}" in capsys.readouterr().out
+    assert preset_file.read(output).how.startswith(hallucination_heads.RULE)
+    run = models.llava_ad_hh(pretrained="demo", device="cpu", preset=str(output)).run
+    assert run["parameters"] == "heads=L5H3,layers=,threshold=0.4"
+
+
 # The command.
 
 
@@ -117,7 +203,7 @@ def test_images_and_prompts_of_the_user(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--method", "ad_hh"], "--method ad_hh: nothing is known to measure for it; allowed: vhr"),
+        (["--method", "eah"], "--method eah: nothing is known to measure for it; allowed: vhr, ad_hh"),
         (
             ["--method", "vhr", "--model_args", "pretrained=demo,alpha=2"],
             "--model_args alpha: expected name=value with",
@@ -141,6 +227,8 @@ def test_bad_calls_are_refused_before_the_model_is_loaded(given, message, capsys
         ("[]", "line 2: expected"),
         ("not json", "line 2: Expecting value"),
         ('{"image": "none.png"}', "line 2: --image .*none.png: no such file"),
+        ('{"image": "a.png", "objects": "cat"}', 'line 2: "objects" must be a list of COCO categories'),
+        ('{"image": "a.png", "objects": ["kitten"]}', "line 2: .*kitten"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, message):
@@ -158,7 +246,7 @@ def test_too_few_prompts_and_layers_that_do_not_stand_out_are_named(tmp_path, ca
     monkeypatch.setattr(vision_layers, "measure", lambda *_: flat)
     output = tmp_path / "none.yaml"
     assert cli.main(["calibrate", "--method", "vhr", "--output", str(output)]) == 2
-    assert "no layer stands out over 64 prompts" in capsys.readouterr().err
+    assert "nothing stands out over 64 prompts" in capsys.readouterr().err
     assert not output.exists()
 
 
@@ -167,7 +255,7 @@ def test_help_states_the_rule_and_its_limits_without_torch():
         "import sys, contextlib, io\nfrom registry import cli\n"
         "with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):\n"
         "    cli.main(['calibrate', '--help'])\n"
-        "assert 'the rule for vhr' in out.getvalue() and 'its limits' in out.getvalue()\n"
+        "assert 'the rule for ad_hh' in out.getvalue() and 'their limits' in out.getvalue()\n"
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

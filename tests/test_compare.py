@@ -614,6 +614,13 @@ def test_arms_that_differ_in_more_than_the_method_are_refused_unless_allowed(
     assert {one["name"] for one in allowed} == {name}
 
 
+def test_more_resamples_than_anyone_can_see_are_refused(
+    capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]
+) -> None:
+    code, _, err = run(capsys, *two, "--resamples", "2000000")
+    assert code == 2 and "2,000,000 resamples are too many" in err
+
+
 def test_json_says_what_an_allowed_difference_does(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     kwargs = {"max_new_tokens": 64, "temperature": 0.7, "do_sample": True, "until": []}
     base = write(tmp_path / "a", replace(BASE, tasks=CHAIR_ONLY))

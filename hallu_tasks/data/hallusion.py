@@ -34,7 +34,7 @@ SOURCE = Source(
 
 def _read(folder: Folder) -> Local:
     path = folder.file(QUESTIONS)
-    entries = rows.read(str(path), "take the official file")
+    entries = rows.read(str(path), "take the official file", "fetch it again")
     counted = hallusion.SPLITS["all"]
     if len(entries) != counted:
         raise ValueError(f"{path} holds {len(entries):,} questions instead of {counted:,}; take the official file")
