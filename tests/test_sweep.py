@@ -318,7 +318,11 @@ def sleeping(calls: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest
     """A sweep of its own process whose second run does not end; gives it and the run's process id."""
     monkeypatch.setenv("FAKE", json.dumps({"2.0": "sleep"}))
     process = subprocess.Popen(
-        [sys.executable, "-m", "registry.cli", "sweep", *BASIC], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "registry.cli", "sweep", *BASIC],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what it puts into the background without SIGINT, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     record = tmp_path / "calls.pid"
     deadline = time.monotonic() + 60
