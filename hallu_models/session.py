@@ -236,7 +236,7 @@ class Session:
 
     def _after_head(self, _: Any, args: tuple[Any, ...], output: Tensor) -> None:
         if self._branch is not None and self._collect is None:
-            self._branch.raw = output
+            self._branch.saw(output)
 
     def _after_model(self, _: Any, args: tuple[Any, ...], output: Any) -> Any:
         if self._branch is None or self._contrasting is None or self._collect is not None:

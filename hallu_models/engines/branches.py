@@ -70,8 +70,7 @@ class Branch:
         self._cache = DynamicCache(config=host.decoder.config) if mode == "sequential" else None
         self._hidden: Tensor | None = None
         self._finish: logits.Finish | None = None
-        self.raw: Tensor | None = None
-        """(B, L, V): what the model's output embeddings made of the main rows in the forward that goes on."""
+        self._raw: Tensor | None = None
         if mode == "paired" and getattr(cache, "is_compileable", False):
             raise ValueError(
                 "a static cache has room for the rows of the batch alone, not for negative ones: use "
@@ -114,10 +113,16 @@ class Branch:
     def _logits(self, made: Tensor) -> Tensor:
         """(B, V) of the negative rows' hidden states, as the model ``made`` those (B, L, V) of the main rows."""
         assert self._hidden is not None
-        assert self.raw is not None
         if self._finish is None:
-            self._finish = logits.finish(self.raw[:, -1], made[:, -1], self._host.decoder.config)
+            assert self._raw is not None
+            self._finish = logits.finish(self._raw[:, -1], made[:, -1], self._host.decoder.config)
+            self._raw = None
         return self._finish(self._host.causal.get_output_embeddings()(self._hidden).float())
+
+    def saw(self, raw: Tensor) -> None:
+        """Take what the output embeddings made of the main rows (B, L, V); needed in the prefill alone."""
+        if self._finish is None:
+            self._raw = raw
 
     def after(self, made: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
         """The main rows' logits (B, length, V), and the last ones (B, V) of main and negative rows in float32."""

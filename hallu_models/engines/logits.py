@@ -24,15 +24,17 @@ def finish(raw: Tensor, made: Tensor, config: Any) -> Finish:
     ``config`` is the decoder's, for the height of its soft cap. Raises ValueError where it is none of the known ways.
     """
     raw, made = raw.float(), made.float()
+    if torch.equal(raw, made):
+        return lambda logits: logits
     cap = getattr(config, "final_logit_softcapping", None)
     scale = (raw * made).sum() / (raw * raw).sum().clamp(min=torch.finfo(raw.dtype).tiny)
-    ways: list[Finish] = [lambda logits: logits]
+    ways: list[Finish] = [lambda logits: scale.to(logits.device) * logits]
     if cap is not None:
         ways.append(lambda logits: cap * torch.tanh(logits / cap))
-    ways.append(lambda logits: scale.to(logits.device) * logits)
-    for way in ways:
-        if bool((way(raw) - made).abs().amax() <= _TOLERANCE * made.abs().amax()):
-            return way
+    # The best of them: where all logits are small, a cap hardly shows, and later ones may be larger.
+    errors = [float((way(raw) - made).abs().amax()) for way in ways]
+    if min(errors) <= _TOLERANCE * float(made.abs().amax()):
+        return ways[errors.index(min(errors))]
     raise ValueError(
         "what this model makes of the logits of its output embeddings is neither a soft cap nor a scale; use "
         'branch="paired", which takes them from its own forward'
