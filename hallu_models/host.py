@@ -147,8 +147,10 @@ def _closed(text: Any) -> str:
     """Why no method can act on the attention of a language model with this configuration; empty where one can."""
     if getattr(text, "cross_attention_layers", None):
         return "images are read by cross-attention, so a prompt has no image columns that methods could act on"
-    other = set(NO_ATTENTION) & set(getattr(text, "layer_types", None) or ())
-    return f"most layers are {NO_ATTENTION[other.pop()]}, which has no attention heads over the image" if other else ""
+    for kind in getattr(text, "layer_types", None) or ():
+        if kind in NO_ATTENTION:
+            return f"layers of {NO_ATTENTION[kind]} have no attention heads over the image"
+    return ""
 
 
 NO_ATTENTION = {"linear_attention": "linear attention", "conv": "convolution", "mamba": "a state space"}
