@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from hallu_models import generation
 from hallu_models.calibrate.finding import Finding
 from hallu_models.diagnostics import mentions
 from hallu_models.diagnostics.flow import watched, with_answer
+from hallu_models.diagnostics.readings import progress
 from hallu_models.diagnostics.subjects import Subject
 from hallu_models.engines.attention import AttentionCall
 from hallu_models.host import Host
@@ -51,7 +50,7 @@ def find(host: Host, subjects: Sequence[Subject], max_new_tokens: int = 64) -> F
         )
     scores = [
         score
-        for subject in _progress(subjects, "caption")
+        for subject in progress(subjects, "caption")
         if (score := influence(host, subject, max_new_tokens)) is not None
     ]
     if len(scores) < FEWEST:
@@ -121,8 +120,3 @@ def _likelihoods(
     logits = watched(host, inputs, collect)[:, -len(tokens) - 1 : -1].float()
     wanted = torch.tensor(tokens, device=logits.device).expand(len(logits), -1)
     return logits.log_softmax(dim=-1).gather(2, wanted[:, :, None])[:, :, 0]
-
-
-def _progress(items: Sequence[Any], unit: str) -> Any:
-    """A bar on a terminal, a line every half minute in a log file."""
-    return tqdm(items, unit=unit, mininterval=0.2 if sys.stderr.isatty() else 30)

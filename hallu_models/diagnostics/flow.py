@@ -26,7 +26,7 @@ def watched(host: Host, inputs: Mapping[str, Any], collect: Any) -> Tensor:
     Raises UnsupportedModel for a model with layers without attention.
     """
     if host.closed:
-        raise UnsupportedModel(f"in {type(host.model).__name__} {host.closed}, so its flow cannot be followed")
+        raise UnsupportedModel(f"in {type(host.model).__name__} {host.closed}, so its attention cannot be watched")
     edits = {module: partial(collect, layer) for layer, module in enumerate(host.attention)}
     with torch.inference_mode(), attention.edited(host.decoder, edits):
         return host.model(**inputs, use_cache=False).logits  # type: ignore[no-any-return]

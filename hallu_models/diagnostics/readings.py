@@ -87,7 +87,7 @@ def answered(
     found: list[Answered] = []
     others = None if options.other_image is None else [options.other_image]
     parameters = {**defaults, **options.parameters}
-    for start in _progress(range(0, len(subjects), BATCH), "batch"):
+    for start in progress(range(0, len(subjects), BATCH), "batch"):
         part = [subject.conversation() for subject in subjects[start : start + BATCH]]
         made = host.generate(
             part, method=method, max_new_tokens=options.max_new_tokens, other_images=others, **parameters
@@ -106,7 +106,7 @@ def answered(
     return found
 
 
-def _progress(items: Sequence[Any], unit: str) -> Any:
+def progress(items: Sequence[Any], unit: str) -> Any:
     """A bar on a terminal, a line every half minute in a log file, nothing for a single item."""
     slow = 0.2 if sys.stderr.isatty() else 30
     return tqdm(items, unit=unit, disable=len(items) < 2, mininterval=slow)
@@ -248,7 +248,7 @@ def contrast(host: Host, subjects: Sequence[Subject], options: Options) -> Readi
 def information(host: Host, subjects: Sequence[Subject], options: Options) -> Reading:
     """Where visual inputs sit, layer by layer, and what hiding the image from a layer on changes (SEVI)."""
     shares, curves = [], []
-    for subject in _progress(subjects, "image"):
+    for subject in progress(subjects, "image"):
         (answer,) = host.generate([subject.conversation()], max_new_tokens=options.max_new_tokens)
         inputs = flow.with_answer(generation.encode(host, [subject.conversation()]), answer.token_ids)
         shares.append(flow.information_flow(host, inputs).numpy())
