@@ -27,7 +27,6 @@ from hallu_tasks import benchmarks, differences, groups
 from hallu_tasks.arms import baseline_first
 from hallu_tasks.benchmarks import Benchmark, Metric
 from hallu_tasks.differences import Difference
-from hallu_tasks.estimates import Bootstrap
 from hallu_tasks.published import Harness, harnesses
 from hallu_tasks.results import Run, read
 from hallu_tasks.scoring import paired
@@ -181,7 +180,6 @@ def compare(
     Raises `ValueError` for runs that differ in more than the method, runs without a common task, and an
     unknown baseline.
     """
-    Bootstrap(resamples, seed)  # refuses too many
     if seed < 0:
         raise ValueError(f"--seed {seed}: a whole number of at least 0, e.g. --seed 0")
     ordered, arms = baseline_first(runs, baseline)

@@ -40,23 +40,12 @@ class Score:
     estimate: paired.Estimate
 
 
-MOST_RESAMPLES = 1_000_000
-"""Beyond it an interval changes in digits that no table shows, and drawing takes many minutes."""
-
-
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are drawn; `ValueError` for more than `MOST_RESAMPLES`."""
+    """How intervals are drawn."""
 
     resamples: int = 10_000
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.resamples > MOST_RESAMPLES:
-            raise ValueError(
-                f"{self.resamples:,} resamples are too many: from {MOST_RESAMPLES:,} on, an interval changes in digits "
-                "that no table shows; the default is 10,000"
-            )
 
     def score(self, metric: Metric, records: Mapping[Any, Record], unit: Mapping[Any, Hashable]) -> Score:
         """The metric over `records`, resampling units; a proportion of single documents gets Wilson's interval."""

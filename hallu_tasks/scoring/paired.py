@@ -43,6 +43,8 @@ __all__ = [
 Interval = tuple[float, float]
 
 NOTHING = "there are no documents"
+MOST_RESAMPLES = 1_000_000
+"""Beyond it an interval changes in digits that no table shows, and drawing takes many minutes."""
 
 _CHUNK = 500  # resamples drawn at once: bounds the memory without changing the draws
 _KEPT = 100_000_000  # bytes: larger draws and sums are not kept for the next statistic
@@ -270,6 +272,11 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 def _check_settings(resamples: int, confidence: float) -> None:
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples!r}")
+    if resamples > MOST_RESAMPLES:
+        raise ValueError(
+            f"{resamples:,} resamples are too many: from {MOST_RESAMPLES:,} on, an interval changes in digits that no "
+            "table shows; the default is 10,000"
+        )
     if not 0 < confidence < 100:
         raise ValueError(f"confidence is a percentage between 0 and 100, got {confidence!r}")
 
