@@ -335,20 +335,22 @@ def qwen2_5_vl() -> Built:
     return hf.Qwen2_5_VLForConditionalGeneration(config), processor
 
 
+QWEN_VISION = {
+    "depth": 1,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "out_hidden_size": 32,
+    "num_heads": 2,
+    "patch_size": 4,
+    "num_position_embeddings": 16,
+}
+
+
 @builds("qwen3_vl")
 def qwen3_vl() -> Built:
     words = qwen_words()
     config = hf.Qwen3VLConfig(
-        vision_config={
-            "depth": 3,
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "out_hidden_size": 32,
-            "num_heads": 2,
-            "patch_size": 4,
-            "num_position_embeddings": 16,
-            "deepstack_visual_indexes": [0, 1],
-        },
+        vision_config={**QWEN_VISION, "depth": 3, "deepstack_visual_indexes": [0, 1]},
         text_config={**TEXT, "head_dim": 8, "rope_parameters": SECTIONS},
         **qwen_ids(words),
     )
@@ -361,15 +363,7 @@ def qwen3_5() -> Built:
     """Three layers of linear attention, then one of attention with gated outputs."""
     words = qwen_words()
     config = hf.Qwen3_5Config(
-        vision_config={
-            "depth": 1,
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "out_hidden_size": 32,
-            "num_heads": 2,
-            "patch_size": 4,
-            "num_position_embeddings": 16,
-        },
+        vision_config=QWEN_VISION,
         text_config={
             **TEXT,
             "head_dim": 8,
