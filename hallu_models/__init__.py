@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hallu_models.generation import Generation, conversation
-    from hallu_models.host import Host, UnsupportedModel, load
+    from hallu_models.hosts.host import Host, UnsupportedModel, load
     from hallu_models.session import Session, attach
 
 __all__ = ["Generation", "Host", "Session", "UnsupportedModel", "attach", "conversation", "load"]
 
 _HOME = {
     "Generation": "generation",
-    "Host": "host",
+    "Host": "hosts.host",
     "Session": "session",
-    "UnsupportedModel": "host",
+    "UnsupportedModel": "hosts.host",
     "attach": "session",
     "conversation": "generation",
-    "load": "host",
+    "load": "hosts.host",
 }
 
 

@@ -24,7 +24,8 @@ from tqdm import tqdm
 import registry
 from hallu_models import generation, methods, provenance
 from hallu_models.engines.passes import image_features
-from hallu_models.host import UnsupportedModel, load
+from hallu_models.hosts import processors
+from hallu_models.hosts.host import UnsupportedModel, load
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session, chosen_images
 from registry import params
@@ -120,7 +121,7 @@ class HalluModel(lmms):
             fitting = f"{self.host.family}_{self.method or 'base'}" if self.host.family else "hallu"
             raise UnsupportedModel(
                 f"--model {self.model_id}: pretrained={pretrained} is of model type "
-                f"'{self.host.model.config.model_type}', not of the family {self.family}; use --model {fitting}"
+                f"'{self.host.model_type}', not of the family {self.family}; use --model {fitting}"
             )
         self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
         self.branch, self.images = branch, images
@@ -134,7 +135,7 @@ class HalluModel(lmms):
             "pretrained": pretrained,
             "revision": revision or "default",
             "dtype": str(self.host.model.dtype).removeprefix("torch."),
-            "attention": self.host.decoder.config._attn_implementation,
+            "attention": self.host.backend,
             "system_prompt": self.system_prompt,
             **({"images": images} if images != "all" else {}),
             **({"quantization": quantization} if quantization else {}),
@@ -232,7 +233,7 @@ class HalluModel(lmms):
                 ordered = ordered[size:]
 
     def _prompt_lengths(self, contexts: list[str]) -> list[int]:
-        return [len(ids) for ids in self.host.processor.tokenizer(contexts, add_special_tokens=False)["input_ids"]]
+        return processors.lengths(self.host.processor, contexts)
 
     def _answer(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
         """Answers of one batch. When memory runs out the batch size is halved, for good, and the batch goes on."""

@@ -10,10 +10,12 @@ import torch
 
 import registry
 from hallu_models import methods
+from hallu_models.hosts import forward, processors
+from hallu_models.hosts.inputs import layout_of
 from hallu_models.observations import Observation
 
 if TYPE_CHECKING:
-    from hallu_models.host import Host
+    from hallu_models.hosts.host import Host
     from hallu_models.session import Session
 
 Message = Mapping[str, Any]
@@ -47,7 +49,6 @@ def images_of(messages: Conversation) -> list[Any]:
     Raises ValueError for video, audio and any other part this package has no use for, and for an unreadable image.
     """
     from PIL import Image
-    from transformers.image_utils import load_image
 
     found = []
     for message in messages:
@@ -56,7 +57,7 @@ def images_of(messages: Conversation) -> list[Any]:
         for part in message["content"]:
             if part["type"] == "image":
                 source = part.get("image", part.get("url", part.get("path")))
-                image = source if isinstance(source, Image.Image) else load_image(source)
+                image = source if isinstance(source, Image.Image) else processors.opened(source)
                 found.append(image.convert("RGB"))
             elif part["type"] != "text":
                 raise ValueError(f"a message part of type {part['type']!r}: only text and images are supported")
@@ -65,8 +66,7 @@ def images_of(messages: Conversation) -> list[Any]:
 
 def prompt_text(host: Host, messages: Conversation) -> str:
     """The conversation in the checkpoint's chat template, or the family's where it has none, ready for the answer."""
-    tokenizer = host.processor.tokenizer
-    template = getattr(host.processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
+    template = processors.template_of(host.processor)
     if template is None:
         known = registry.families().get(host.family or "")
         template = known.prompt if known else None
@@ -76,9 +76,7 @@ def prompt_text(host: Host, messages: Conversation) -> str:
             "put a chat_template.jinja into the checkpoint's folder"
         )
     parts = [{"role": message["role"], "content": _parts(message["content"])} for message in messages]
-    return host.processor.apply_chat_template(  # type: ignore[no-any-return]
-        parts, tokenize=False, add_generation_prompt=True, chat_template=template
-    )
+    return processors.rendered(host.processor, parts, template)
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:
@@ -106,30 +104,16 @@ def encode(host: Host, conversations: Sequence[Conversation]) -> Any:
             "have none; ask these apart, or one at a time (batch_size=1)"
         )
     texts = [prompt_text(host, messages) for messages in conversations]
-    tokenizer = host.processor.tokenizer
-    has_start = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
     flat = [image for own in images for image in own]
     nested = known is not None and known.images in ("by prompt", "all or none")
-    inputs = host.processor(
-        images=(images if nested else flat) if flat else None,
-        text=texts,
-        return_tensors="pt",
-        padding=True,
-        padding_side="left",
-        add_special_tokens=not has_start,
-    )
-    if (reader := getattr(host.processor, "qformer_tokenizer", None)) is not None:
-        # A Q-Former counts positions from the first column, so its question is padded behind.
-        question = reader(texts, padding=True, padding_side="right", return_tensors="pt")
-        inputs.update({f"qformer_{name}": question[name] for name in ("input_ids", "attention_mask")})
-    # What PaliGemma's processor adds for training.
-    inputs.pop("labels", None)
+    inputs = processors.encoded(host.processor, (images if nested else flat) if flat else None, texts)
     _check(host, inputs, images)
     return inputs.to(host.device, dtype=host.model.dtype)
 
 
 def _check(host: Host, inputs: Any, images: Sequence[Sequence[Any]]) -> None:
-    ids = inputs["input_ids"]
+    ids = forward.ids_of(inputs)
+    assert ids is not None
     if (context := host.context) is not None and ids.shape[1] > context:
         raise ValueError(
             f"a prompt of {ids.shape[1]} tokens is longer than the model's context of {context}; shorten the text, or "
@@ -147,8 +131,7 @@ def _check(host: Host, inputs: Any, images: Sequence[Sequence[Any]]) -> None:
 
 def image_columns(host: Host, inputs: Any, conversations: Sequence[Conversation], chosen: int) -> torch.Tensor:
     """(B, L): the columns of one image of each prompt, by its index; no column where a prompt lacks this image."""
-    ids = inputs["input_ids"]
-    columns = torch.isin(ids, torch.tensor(sorted(host.image_tokens)).to(ids)) & inputs["attention_mask"].bool()
+    columns = layout_of(inputs, host.image_tokens).image
     found = torch.zeros_like(columns)
     for row, messages in enumerate(conversations):
         images = images_of(messages)
@@ -172,8 +155,7 @@ def image_columns(host: Host, inputs: Any, conversations: Sequence[Conversation]
 
 def _image_tokens(host: Host, image: Any) -> int:
     """Number of columns of an image alone."""
-    ids = encode(host, [conversation(image, "")])["input_ids"]
-    return int(torch.isin(ids, torch.tensor(sorted(host.image_tokens)).to(ids)).sum())
+    return int(layout_of(encode(host, [conversation(image, "")]), host.image_tokens).image.sum())
 
 
 def with_other_images(conversations: Sequence[Conversation], others: Sequence[Any]) -> list[list[Message]]:
@@ -269,13 +251,12 @@ def generate_in(
         torch.manual_seed(seed)
     with torch.inference_mode():
         sequences = host.model.generate(**inputs, **options)
-    prompt = inputs["input_ids"].shape[1]
-    prompt_tokens = inputs["attention_mask"].sum(dim=1).tolist()
+    layout = layout_of(inputs, host.image_tokens)
+    prompt_tokens = (~layout.padding).sum(dim=1).tolist()
     observed = session.observations
-    tokenizer = host.processor.tokenizer
-    answers = sequences[:, prompt:]
-    texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
-    ends = ends_of(answers, host.model.generation_config.eos_token_id).tolist()
+    answers = sequences[:, layout.padding.shape[1] :]
+    texts = processors.decoded(host.processor, answers)
+    ends = ends_of(answers, host.ends).tolist()
     return [
         Generation(_cut(text, until).strip(), length, prompt_tokens[index], index, tuple(row[:length]), observed)
         for index, (text, row, length) in enumerate(zip(texts, answers.tolist(), ends))

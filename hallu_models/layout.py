@@ -28,7 +28,7 @@ class Layout:
     def from_ids(
         cls,
         input_ids: Tensor,
-        attention_mask: Tensor | None,
+        mask: Tensor | None,
         image_tokens: Iterable[int],
         chosen: Tensor | None = None,
     ) -> Layout:
@@ -36,7 +36,7 @@ class Layout:
 
         chosen: (B, L) columns of the images that count; None for all.
         """
-        padding = torch.zeros_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask == 0
+        padding = torch.zeros_like(input_ids, dtype=torch.bool) if mask is None else mask == 0
         tokens = torch.tensor(sorted(image_tokens), device=input_ids.device)
         image = torch.isin(input_ids, tokens) & ~padding
         return cls(image, padding) if chosen is None else cls(image & chosen, padding, image & ~chosen)

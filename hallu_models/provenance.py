@@ -21,7 +21,7 @@ from accelerate.utils import gather_object
 from lmms_eval.api.instance import Instance
 
 import registry
-from hallu_models.host import DEMO, Host
+from hallu_models.hosts.host import DEMO, Host
 from registry import cards, lazy
 from registry.command_line import redacted
 
@@ -59,7 +59,7 @@ def of_model(host: Host, pretrained: str) -> dict[str, Any]:
     return {
         "device": device.type,
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-        "checkpoint_commit": getattr(host.model.config, "_commit_hash", None),
+        "checkpoint_commit": host.commit,
         "checkpoint_files": checkpoint_files(folder) if folder.is_dir() else None,
     }
 

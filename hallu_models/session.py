@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from hallu_models import methods
-from hallu_models.engines import attention, branches, rows
-from hallu_models.engines.attention import AttentionCall
-from hallu_models.engines.inputs import DecoderInputs
+from hallu_models.engines import branches, rows
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.generation import ends_of
-from hallu_models.host import Host, UnsupportedModel, inspect
+from hallu_models.hosts import attention, forward, generate, processors
+from hallu_models.hosts.attention import AttentionCall
+from hallu_models.hosts.host import Host, UnsupportedModel, inspect
+from hallu_models.hosts.inputs import DecoderInputs
+from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions.base import Answer, ContrastStep, Intervention, LayerStep, Prompt, Recorder
 from hallu_models.layout import Layout
 from hallu_models.observations import Observation, Record, recorded
@@ -88,6 +90,8 @@ class Session:
         self._passes: Passes | None = None
         self._prefill, self._step = False, 0
         self._length = self._total = 0
+        self._reached: list[int] = []
+        """Edited layers whose attention was called in this forward."""
 
     def _refuse_conflicts(self) -> None:
         acting = [name for name, layers in self.layers.items() if layers]
@@ -149,6 +153,7 @@ class Session:
             stack.enter_context(_replaced(host.model, "generate", self._generate))
             for module, hook in ((host.model, self._before_model), (host.decoder, self._before_decoder)):
                 stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+            stack.callback(host.decoder.register_forward_hook(self._after_decoder).remove)
             if self._contrasting is not None:
                 stack.callback(host.causal.register_forward_hook(self._after_model).remove)
                 if self._mode == "sequential":
@@ -158,21 +163,16 @@ class Session:
             stack.enter_context(attention.edited(host.decoder, edits))
             yield self
 
-    def _generate(self, generate: Any, *args: Any, **kwargs: Any) -> Any:
-        _refuse_decoding(kwargs)
-        # A compiled decode step would not see the edits of this session.
-        kwargs.setdefault("disable_compile", True)
-        named = {"input_ids": args[0], **kwargs} if args else kwargs
-        self._given = {name: value for name, value in named.items() if name in self.host.inputs and value is not None}
+    def _generate(self, original: Any, *args: Any, **options: Any) -> Any:
+        generate.refuse(self.host.model, options)
+        self._given = generate.prompt(args, options, self.host.inputs)
         self._generating = True
         try:
-            output = generate(*args, **kwargs)
+            output = original(*args, **generate.uncompiled(options))
         finally:
             self._generating = False
         if self._passes is not None:
-            settings = kwargs.get("generation_config") or self.host.model.generation_config
-            end = kwargs.get("eos_token_id", settings.eos_token_id)
-            self._review(output if isinstance(output, Tensor) else output.sequences, end)
+            self._review(generate.sequences(output), generate.ends(self.host.model, options))
         return output
 
     def _review(self, sequences: Tensor, end: int | list[int] | None) -> None:
@@ -197,42 +197,62 @@ class Session:
 
     # Hooks on the model and its decoder.
 
-    def _before_model(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _before_model(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._collect is not None:
             return
-        # Images that generate has encoded before the first forward.
-        self._encoded = kwargs.get("mm_encoder_outputs")
+        call = forward.Call.of(model, args, kwargs)
+        self._encoded = call.encoded
         if not self._generating:
-            named = {"input_ids": args[0], **kwargs} if args else kwargs
-            self._given = {
-                name: value for name, value in named.items() if name in self.host.inputs and value is not None
-            }
+            self._given = call.prompt(self.host.inputs)
 
-    def _before_decoder(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _before_decoder(self, decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._collect is not None:
             return None
-        if kwargs.get("inputs_embeds") is None:
-            ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
-            args, kwargs = (), {**kwargs, "input_ids": None, "inputs_embeds": self.host.embed(ids)}
-        cache = kwargs.get("past_key_values")
-        past = 0 if cache is None else int(cache.get_seq_length())
-        self._length = kwargs["inputs_embeds"].shape[1]
-        self._prefill = past == 0
-        self._total = past + self._length
+        call = forward.Call.of(decoder, args, kwargs)
+        embeddings = call.embeddings(self.host.embed)
+        call = call.with_embeddings(embeddings)
+        past, self._length = call.past, embeddings.shape[1]
+        self._prefill, self._reached = past == 0, []
         if self._prefill:
-            self._begin(kwargs)
+            self._total = self._length
+            self._begin(call, embeddings)
         else:
+            self._require_next(past)
+            self._total = past + self._length
             self._step += 1
             self._shared = {name: {} for name in self.layers}
         if self._branch is None:
-            return args, kwargs
-        if not self._prefill and self._length > 1:
+            return (), call.arguments
+        with self._collecting(_plain):
+            return (), self._branch.before(call, embeddings, self._prefill)
+
+    def _require_next(self, past: int) -> None:
+        """A forward on a cache goes on where the last one ended, and reads one token."""
+        if self._layout is None:
+            raise ValueError(
+                f"the cache holds {past} columns that were read before the method was put on, so it has not seen the "
+                "prompt; begin with an empty cache inside attach()"
+            )
+        if past != self._total:
+            raise HostMismatch(
+                f"the cache holds {past} columns, and {self._total} were read in this generation: a forward was run "
+                "twice, in between, or on another generation's cache"
+            )
+        if self._branch is not None and self._length > 1:
             raise ValueError(
                 f"{self._length} tokens at once behind a prompt: a negative branch decodes token by token; "
                 "take assisted decoding off"
             )
-        with self._collecting(_plain):
-            return args, self._branch.before(kwargs, self._prefill)
+
+    def _after_decoder(self, *_: Any) -> None:
+        if self._collect is None and tuple(self._reached) != self.edited_layers:
+            missed = sorted(set(self.edited_layers) - set(self._reached))
+            raise HostMismatch(
+                f"the attention of layers {', '.join(map(str, missed))} was not called in a forward, so their edits "
+                "were not made"
+                if missed
+                else f"attention was called in the layers {self._reached}, not in their order, once each"
+            )
 
     def _after_head(self, _: Any, args: tuple[Any, ...], output: Tensor) -> None:
         if self._branch is not None and self._collect is None:
@@ -243,15 +263,17 @@ class Session:
             return None
         assert self._layout is not None
         name = self._contrasting.name
-        main, last, negative = self._branch.after(output.logits, self._length)
+        main, last, negative = self._branch.after(forward.logits_of(output), self._length)
         at = ContrastStep(self._step, self._layout.on(last.device), self._generation[name], self._recorder(name))
-        output.logits = self._branch.joined(main, self._contrasting.contrast(last, negative, at), last)
-        return output
+        return forward.with_logits(
+            output, self._branch.joined(main, self._contrasting.contrast(last, negative, at), last)
+        )
 
-    def _begin(self, kwargs: dict[str, Any]) -> None:
+    def _begin(self, call: forward.Call, embeddings: Tensor) -> None:
         """A new generation: find the columns, forget the last one's state, let the methods read the prompt."""
-        embeddings, total = kwargs["inputs_embeds"], self._total
+        total = self._total
         ids, mask, token_types = self._prompt(len(embeddings))
+        self._require_whole(ids, embeddings, call)
         self._forget()
         self._prefill, self._length, self._total = True, total, total
         chosen = self.chosen_columns
@@ -268,7 +290,7 @@ class Session:
             if layout.ignored is None or not bool(layout.ignored.any()):
                 self._refuse_lost_images(ids)
             return
-        inputs = DecoderInputs.of(kwargs, ~layout.padding, token_types)
+        inputs = DecoderInputs.of(call, embeddings, ~layout.padding, token_types)
         passes = Passes(
             self.host,
             inputs,
@@ -294,13 +316,13 @@ class Session:
             if item is self._contrasting:
                 with torch.no_grad():
                     negative = item.negative(prompt)
-                self._branch = branches.Branch(negative, inputs, kwargs.get("past_key_values"), self._mode, self.host)
+                self._branch = branches.Branch(negative, inputs, call, self._mode, self.host)
                 self._layout = layout.padded(self._branch.extra)
                 self._total = total + self._branch.extra
 
     def _prompt(self, rows: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Ids, padding mask and token types of the prompt, repeated as beams repeat it."""
-        ids, mask = self._given.get("input_ids"), self._given.get("attention_mask")
+        ids, mask = forward.ids_of(self._given), forward.mask_of(self._given)
         if ids is None:
             raise ValueError(
                 "interventions need input_ids to find the image; inputs_embeds alone do not show where it is"
@@ -312,14 +334,27 @@ class Session:
                 f"input_ids are on {ids.device}, the model's word embeddings on {self.host.device}; move the inputs: "
                 "inputs.to(model.device)"
             )
-        found = (ids, mask, self._given.get("token_type_ids"))
+        found = (ids, mask, forward.types_of(self._given))
         return tuple(  # type: ignore[return-value]
             value if value is None or len(value) == rows else value.repeat_interleave(rows // len(value), dim=0)
             for value in found
         )
 
+    def _require_whole(self, ids: Tensor, embeddings: Tensor, call: forward.Call) -> None:
+        """An empty cache means a prompt's beginning, and the decoder reads all of it at once."""
+        if self._generating and call.cache is None:
+            raise ValueError(
+                "generate() gave the decoder no key-value cache, and methods need it to tell the prompt from decoding; "
+                "set use_cache=True in the model's configuration"
+            )
+        if ids.shape != embeddings.shape[:2]:
+            raise HostMismatch(
+                f"a generation began, by its empty cache, with {embeddings.shape[0]} rows of {embeddings.shape[1]} "
+                f"columns, and the prompt's ids have {ids.shape[0]} of {ids.shape[1]}"
+            )
+
     def _refuse_lost_images(self, ids: Tensor) -> None:
-        if self._encoded or self._given.get("pixel_values") is not None:
+        if self._encoded or processors.has_images(self._given):
             tokens = ", ".join(map(str, sorted(self.host.image_tokens)))
             raise ValueError(
                 f"the prompt has images, but the model's image token ({tokens}) is nowhere in its {ids.shape[1]} "
@@ -341,6 +376,7 @@ class Session:
         if self._collect is not None:
             return self._collect(layer, call)
         assert self._layout is not None
+        self._reached.append(layer)
         batch = call.query.shape[0]
         if self._replacing[layer] is None and not self._scaling[layer]:
             # A layer that is only looked into.
@@ -397,21 +433,6 @@ class Session:
             self._records[name].setdefault(key, []).append(Record(place, layer, value.detach().cpu(), axes))
 
         return record
-
-
-def _refuse_decoding(options: Mapping[str, Any]) -> None:
-    """Ways of generating under which a method could not act, or not on every token."""
-    if options.get("use_cache") is False:
-        raise ValueError(
-            "use_cache=False: methods need the key-value cache to tell the prompt from decoding; leave it on"
-        )
-    config = options.get("generation_config")
-    for name in ("assistant_model", "prompt_lookup_num_tokens", "prefill_chunk_size"):
-        if options.get(name) is not None or getattr(config, name, None) is not None:
-            raise ValueError(
-                f"{name}: methods act where one token follows another, so neither assisted decoding nor a prompt read "
-                f"in chunks is supported; leave {name} out"
-            )
 
 
 def chosen_images(images: Images) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -72,3 +73,15 @@ def _release(text: str) -> tuple[int, ...]:
 
 def _padded(release: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
     return release + (0,) * (len(other) - len(release))
+
+
+def advice(names: Iterable[str]) -> str:
+    """What is installed of these requirements, the ranges that were tested, and the command that installs them."""
+    wanted = set(names)
+    tested = [item for item in requirements() if item.name in wanted and item.range]
+    have = ", ".join(f"{name} {version(name) or '(none)'}" for name in names)
+    if not tested:
+        return f"Installed: {have}."
+    ranged = ", ".join(f"{item.name} {item.range}" for item in tested)
+    command = " ".join(f"'{item.name}{item.range}'" for item in tested)
+    return f"Installed: {have}. Tested with: {ranged}; to install these: pip install {command}"

@@ -15,7 +15,7 @@ import hallu_models
 from hallu_models import generation, methods, models
 from hallu_models.calibrate import hallucination_heads, prompts, vision_layers
 from hallu_models.demo import held_out
-from hallu_models.diagnostics.flow import with_answer
+from hallu_models.hosts.inputs import with_answer
 from hallu_models.interventions import ad_hh
 from hallu_tasks.scoring import vocabulary
 from registry import cli, preset_file
@@ -215,7 +215,7 @@ def test_images_and_prompts_of_the_user(tmp_path, capsys):
     ],
 )
 def test_bad_calls_are_refused_before_the_model_is_loaded(given, message, capsys, monkeypatch):
-    monkeypatch.setattr("hallu_models.host.load", lambda **_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("hallu_models.hosts.host.load", lambda **_: pytest.fail("the model was loaded"))
     assert cli.main(["calibrate", *given]) == 2
     assert message in capsys.readouterr().err
 

@@ -51,7 +51,7 @@ def general_prompt(batch):
 
 def session(model, method, batch, parameters, **options):
     """A session with all the inputs that any method may ask for."""
-    host = hallu_models.host.inspect(model) if not isinstance(model, hallu_models.Host) else model
+    host = hallu_models.hosts.host.inspect(model) if not isinstance(model, hallu_models.Host) else model
     built = methods.build(method, host.family, host.depth, parameters)
     pixels = batch.get("pixel_values")
     other = None if pixels is None else -pixels.flip(2)

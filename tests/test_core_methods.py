@@ -12,8 +12,9 @@ from conftest import IMAGE, MIXED, prompts, take
 from test_contract import general_prompt, generate, plain, session
 
 import hallu_models
-from hallu_models.engines.inputs import DecoderInputs
 from hallu_models.engines.passes import Passes
+from hallu_models.hosts import forward
+from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.interventions import ad_hh
 from hallu_models.interventions.dleaf import DLEAF
 from hallu_models.interventions.iava import IAVA
@@ -94,14 +95,16 @@ def test_eah_leaves_decode_steps_alone(plain_heads):
     """In a layer that no earlier edit reaches, only the prompt's rows change."""
     batch = prompts(MIXED)
     with torch.no_grad(), session(plain_heads, "eah", batch, {"beta": 0.02, "layers": "5"}).attached():
-        cache = plain_heads(**batch).past_key_values
+        cache = forward.new_cache(plain_heads.get_decoder())
+        named = {forward.cache_parameter(plain_heads.forward): cache}
+        plain_heads(**batch, **named)
         extended = {"attention_mask": torch.nn.functional.pad(batch["attention_mask"], (0, 1), value=1)}
         token = torch.full((4, 1), 9)
         positions = extended["attention_mask"].cumsum(1)[:, -1:] - 1
-        edited = plain_heads(input_ids=token, past_key_values=cache, position_ids=positions, **extended).logits
+        edited = plain_heads(input_ids=token, **named, position_ids=positions, **extended).logits
         cache.crop(-1)
     with torch.no_grad():
-        plain = plain_heads(input_ids=token, past_key_values=cache, position_ids=positions, **extended).logits
+        plain = plain_heads(input_ids=token, **named, position_ids=positions, **extended).logits
     torch.testing.assert_close(edited, plain)
 
 
@@ -412,7 +415,7 @@ def test_pixels_that_tokens_do_not_map_to_are_refused(plain_heads):
     """Two pictures of eight tokens each, where the model's own have sixteen."""
     batch = prompts(MIXED[:1])
     pixels = batch["pixel_values"].expand(2, -1, -1, -1)
-    found = hallu_models.host.inspect(plain_heads)
+    found = hallu_models.hosts.host.inspect(plain_heads)
     layout = Layout.from_ids(batch["input_ids"], None, {IMAGE})
     given = {**batch, "pixel_values": pixels}
     run = Passes(found, DecoderInputs(torch.zeros(1), ~layout.padding), layout, contextlib.nullcontext, given)

@@ -14,7 +14,7 @@ from PIL import Image
 import hallu_models
 import hallu_tasks
 from hallu_models.demo import held_out, scenes, train
-from hallu_models.host import DEMO
+from hallu_models.hosts.host import DEMO
 from hallu_tasks.scoring import chair, pope
 
 DATA = Path(hallu_tasks.path()) / "demo"

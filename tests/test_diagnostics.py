@@ -13,9 +13,8 @@ import torch
 from conftest import prompts, take
 
 import hallu_models
-from hallu_models import host
 from hallu_models.diagnostics import command, flow, mentions, readings, subjects
-from hallu_models.engines import attention
+from hallu_models.hosts import attention, host
 from registry import cli
 
 
@@ -174,7 +173,7 @@ def test_plain_readings_leave_the_answer_as_it_is(demo):
     ],
 )
 def test_bad_calls_are_refused_before_the_model_is_loaded(given, message, capsys, monkeypatch):
-    monkeypatch.setattr("hallu_models.host.load", lambda **_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("hallu_models.hosts.host.load", lambda **_: pytest.fail("the model was loaded"))
     assert cli.main(["diagnose", *given]) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -12,7 +12,7 @@ from test_plugin_package import PACKAGE
 import hallu_models
 import registry
 from hallu_models.demo import held_out
-from hallu_models.host import DEMO
+from hallu_models.hosts.host import DEMO
 from registry import cli
 
 ROOT = Path(__file__).parent.parent

@@ -14,8 +14,9 @@ import hallu_models
 import registry
 from hallu_models import generation, methods
 from hallu_models.engines.branches import MODES, Negative
-from hallu_models.engines.passes import decoder_inputs, image_features
+from hallu_models.engines.passes import image_features
 from hallu_models.generation import conversation, with_other_images
+from hallu_models.hosts.inputs import read as decoder_inputs
 from hallu_models.interventions.base import Intervention
 from registry.family import Cell
 
@@ -260,7 +261,7 @@ def test_assisted_decoding_is_refused(options):
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
 def test_half_precision_runs(family, dtype):
     model, processor = tiny.BUILDERS[family]()
-    found = hallu_models.host.inspect(tiny.randomized(model).to(dtype), processor)
+    found = hallu_models.hosts.host.inspect(tiny.randomized(model).to(dtype), processor)
     for method in ("vhr", "eah", "dleaf", "sevi", "cicd", "iava"):
         made = found.generate(conversations([0]), method, max_new_tokens=2, other_images=[OTHERS[0]], **STRONG[method])
         assert len(made[0].token_ids) == 2, method

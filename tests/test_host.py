@@ -7,7 +7,7 @@ import torch
 from conftest import IMAGE, MIXED, prompts, tiny_llava
 
 import hallu_models
-from hallu_models import host
+from hallu_models.hosts import host
 
 
 def test_layers_are_found_in_order(model):

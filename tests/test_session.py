@@ -12,7 +12,7 @@ import torch
 from conftest import MIXED, prompts, tiny_llava
 
 import hallu_models
-from hallu_models.engines import attention
+from hallu_models.hosts import attention
 from hallu_models.interventions.base import Intervention
 from hallu_models.interventions.vhr import VHR
 

@@ -66,7 +66,7 @@ def run(given: argparse.Namespace) -> int:
     host_arguments = _checked(given)
     subjects = _subjects(given)
 
-    from hallu_models import host
+    from hallu_models.hosts import host
 
     rule = importlib.import_module(RULES[given.method])
     loaded = host.load(**host_arguments)

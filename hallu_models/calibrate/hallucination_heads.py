@@ -12,11 +12,12 @@ from torch import Tensor
 from hallu_models import generation
 from hallu_models.calibrate.finding import Finding
 from hallu_models.diagnostics import mentions
-from hallu_models.diagnostics.flow import watched, with_answer
+from hallu_models.diagnostics.flow import watched
 from hallu_models.diagnostics.readings import progress
 from hallu_models.diagnostics.subjects import Subject
-from hallu_models.engines.attention import AttentionCall
-from hallu_models.host import Host
+from hallu_models.hosts.attention import AttentionCall
+from hallu_models.hosts.host import Host
+from hallu_models.hosts.inputs import with_answer
 from hallu_models.interventions import ad_hh
 
 FEWEST = 8

@@ -64,8 +64,8 @@ def run(given: argparse.Namespace) -> int:
     host_arguments, parameters = _split(given)
     subjects = _subjects(given)
 
-    from hallu_models import host
     from hallu_models.diagnostics.readings import WHATS as READINGS
+    from hallu_models.hosts import host
 
     loaded = host.load(**host_arguments)
     reading = READINGS[given.what].read(loaded, subjects, _options(given, parameters, subjects))

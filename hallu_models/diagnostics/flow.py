@@ -5,17 +5,18 @@ Both are plain forwards over a prompt and its answer, one image at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hallu_models.engines import attention
-from hallu_models.engines.attention import AttentionCall
 from hallu_models.engines.maps import Maps
-from hallu_models.host import Host, UnsupportedModel
+from hallu_models.hosts import attention, forward
+from hallu_models.hosts.attention import AttentionCall
+from hallu_models.hosts.host import Host, UnsupportedModel
+from hallu_models.hosts.inputs import layout_of
 from hallu_models.interventions.cicd import jensen_shannon
 from hallu_models.layout import Layout
 
@@ -29,24 +30,7 @@ def watched(host: Host, inputs: Mapping[str, Any], collect: Any) -> Tensor:
         raise UnsupportedModel(f"in {type(host.model).__name__} {host.closed}, so its attention cannot be watched")
     edits = {module: partial(collect, layer) for layer, module in enumerate(host.attention)}
     with torch.inference_mode(), attention.edited(host.decoder, edits):
-        return host.model(**inputs, use_cache=False).logits  # type: ignore[no-any-return]
-
-
-def with_answer(inputs: Mapping[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
-    """Inputs of a prompt, in one row or several, with an answer behind it, as one forward reads them."""
-    found, ids = dict(inputs), inputs["input_ids"]
-    answer = torch.tensor(list(tokens), device=ids.device).expand(len(ids), -1)
-    found["input_ids"] = torch.cat([ids, answer], dim=1)
-    for name, value in inputs.items():
-        if name != "input_ids" and isinstance(value, Tensor) and value.shape == ids.shape:
-            # PaliGemma's own number for what it generates is 1; for others a token type of 0 is text.
-            one = name == "attention_mask" or (name == "token_type_ids" and not bool(value.any()))
-            found[name] = torch.nn.functional.pad(value, (0, len(tokens)), value=int(one))
-    return found
-
-
-def layout_of(host: Host, inputs: Mapping[str, Any]) -> Layout:
-    return Layout.from_ids(inputs["input_ids"], inputs["attention_mask"], host.image_tokens)
+        return forward.logits_of(host.model(**inputs, use_cache=False))
 
 
 def information_flow(host: Host, inputs: Mapping[str, Any]) -> Tensor:
@@ -55,7 +39,7 @@ def information_flow(host: Host, inputs: Mapping[str, Any]) -> Tensor:
     Attention rollout ``F = (I + W) / 2 F`` with W the head-mean attention of a layer; F[i, j] is the share of input j
     in position i. Each input's shares are normalised to sum to 1 over positions, then averaged over visual inputs.
     """
-    layout = layout_of(host, inputs)
+    layout = layout_of(inputs, host.image_tokens)
     flow = torch.eye(layout.padding.shape[1], device=host.device)
     visual = layout.image[0]
     shares = [_shares(flow, visual)]
@@ -83,7 +67,7 @@ def masking_curve(host: Host, inputs: Mapping[str, Any], answer: int) -> Tensor:
     Entry l compares the model with itself when image columns are hidden from layer l on, at each of the last
     ``answer`` positions but the very last token's own; the last entry hides nothing and is zero.
     """
-    layout = layout_of(host, inputs)
+    layout = layout_of(inputs, host.image_tokens)
     plain = watched(host, inputs, lambda _, call: call.outputs())[0, -answer - 1 : -1].float()
 
     def divergence(first: int) -> Tensor:

@@ -19,7 +19,8 @@ from hallu_models.diagnostics import flow, mentions
 from hallu_models.diagnostics.mentions import Mark
 from hallu_models.diagnostics.subjects import Subject
 from hallu_models.engines.maps import Maps
-from hallu_models.host import Host
+from hallu_models.hosts.host import Host
+from hallu_models.hosts.inputs import layout_of, with_answer
 from hallu_models.interventions import sevi
 from hallu_models.interventions.eah import EAH
 from hallu_models.observations import Observation
@@ -178,7 +179,7 @@ def sinks(host: Host, subjects: Sequence[Subject], options: Options) -> Reading:
     (subject,) = subjects
     method = EAH(**options.parameters).bind(host.family, host.depth)
     inputs = dict(generation.encode(host, [subject.conversation()]))
-    layout = flow.layout_of(host, inputs)
+    layout = layout_of(inputs, host.image_tokens)
     columns = layout.columns(layout.padding.shape[1])
     densities: dict[int, torch.Tensor] = {}
 
@@ -250,7 +251,7 @@ def information(host: Host, subjects: Sequence[Subject], options: Options) -> Re
     shares, curves = [], []
     for subject in progress(subjects, "image"):
         (answer,) = host.generate([subject.conversation()], max_new_tokens=options.max_new_tokens)
-        inputs = flow.with_answer(generation.encode(host, [subject.conversation()]), answer.token_ids)
+        inputs = with_answer(generation.encode(host, [subject.conversation()]), answer.token_ids)
         shares.append(flow.information_flow(host, inputs).numpy())
         curves.append(flow.masking_curve(host, inputs, len(answer.token_ids)).numpy())
     share = np.mean(shares, axis=0)

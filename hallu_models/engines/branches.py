@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
 
-from hallu_models.engines import logits
-from hallu_models.engines.crossing import Crossing
-from hallu_models.engines.inputs import DecoderInputs
-
-if TYPE_CHECKING:
-    from hallu_models.host import Host
+from hallu_models.hosts import finish, forward
+from hallu_models.hosts.crossing import Crossing
+from hallu_models.hosts.host import Host
+from hallu_models.hosts.inputs import DecoderInputs
 
 Mode = Literal["paired", "sequential"]
 MODES = ("paired", "sequential")
@@ -49,8 +45,8 @@ def plausible(logits: Tensor, reference: Tensor, beta: float) -> Tensor:
 class Branch:
     """The negative rows of one generation. Forward passes go through :meth:`before` and :meth:`after`."""
 
-    def __init__(self, negative: Negative, main: DecoderInputs, cache: Any, mode: Mode, host: Host) -> None:
-        """``main`` is what the decoder reads in the prefill, ``cache`` what it will write to."""
+    def __init__(self, negative: Negative, main: DecoderInputs, call: forward.Call, mode: Mode, host: Host) -> None:
+        """``main`` is what the decoder reads in the prefill, ``call`` that forward."""
         if not bool(main.mask[:, -1].all()):
             raise ValueError("a contrast of two branches needs left padding: set padding_side='left'")
         self._mode, self._host, self._active = mode, host, negative.active
@@ -67,55 +63,52 @@ class Branch:
         # What both halves have seen so far.
         self._main_mask = nn.functional.pad(main.mask, (self.extra, 0))
         self._mask = inputs.mask
-        self._cache = DynamicCache(config=host.decoder.config) if mode == "sequential" else None
+        self._cache = forward.new_cache(host.decoder) if mode == "sequential" else None
+        self._cache_name = call.cache_name
         self._hidden: Tensor | None = None
-        self._finish: logits.Finish | None = None
+        self._finish: finish.Finish | None = None
         self._raw: Tensor | None = None
-        if mode == "paired" and getattr(cache, "is_compileable", False):
+        if mode == "paired" and forward.fixed_rows(call.cache):
             raise ValueError(
                 "a static cache has room for the rows of the batch alone, not for negative ones: use "
                 'branch="sequential" or the default cache'
             )
-        _reorder_with(cache, self._cache)
+        forward.reorder_together(call.cache, self._cache)
 
     @property
     def rows(self) -> int:
         return len(self._mask)
 
-    def before(self, kwargs: dict[str, Any], prefill: bool) -> dict[str, Any]:
-        """The decoder's arguments with the negative rows behind the main ones, or as they are after running these."""
-        model, cache = self._host.model, kwargs.get("past_key_values")
+    def before(self, call: forward.Call, embeddings: Tensor, prefill: bool) -> dict[str, Any]:
+        """The decoder's arguments with the negative rows behind the main ones, or as they are after running these.
+
+        ``embeddings`` (B, L, D) are what the main rows read in this forward.
+        """
+        model = self._host.model
         if prefill:
             main, negative = self._main.padded(self.extra), self._negative
         else:
             self._main_mask, self._mask = (
                 nn.functional.pad(mask, (0, 1), value=True) for mask in (self._main_mask, self._mask)
             )
-            given = kwargs.get("position_ids")
-            moved = None if given is None or self._offset is None else given + self._offset
-            made = self._main.made_mask
-            embeddings, read = kwargs["inputs_embeds"], self._negative.crossing
-            main = DecoderInputs(
-                embeddings, self._main_mask, given, made_mask=made, crossing=Crossing.of(kwargs, len(embeddings))
-            )
-            negative = DecoderInputs(
-                embeddings, self._mask, moved, made_mask=made, crossing=None if read is None else read.decoding()
-            )
+            read = self._negative.crossing
+            main = self._main.next(call, embeddings, self._main_mask, Crossing.of(call.arguments, len(embeddings)))
+            negative = self._main.next(call, embeddings, self._mask, None if read is None else read.decoding())
+            negative = negative.moved(self._offset)
         if self._mode == "sequential":
-            output = self._host.decoder(
-                **negative.arguments(model, self._cache), past_key_values=self._cache, use_cache=True
-            )
-            self._hidden = output.last_hidden_state[:, -1]
-            return kwargs
-        changed = main.below(negative).arguments(model, cache)
-        return {**kwargs, **{name: value for name, value in changed.items() if value is not None or name in kwargs}}
+            if self._cache_name is None:
+                raise ValueError('branch="sequential" needs the key-value cache: set use_cache=True')
+            hidden = negative.run_on(model, self._host.decoder, self._cache, self._cache_name)
+            self._hidden = hidden[:, -1]
+            return call.arguments
+        return call.replaced(main.below(negative).arguments(model, call.cache))
 
     def _logits(self, made: Tensor) -> Tensor:
         """(B, V) of the negative rows' hidden states, as the model ``made`` those (B, L, V) of the main rows."""
         assert self._hidden is not None
         if self._finish is None:
             assert self._raw is not None
-            self._finish = logits.finish(self._raw[:, -1], made[:, -1], self._host.decoder.config)
+            self._finish = finish.finish(self._raw[:, -1], made[:, -1], self._host.soft_cap)
             self._raw = None
         return self._finish(self._host.causal.get_output_embeddings()(self._hidden).float())
 
@@ -136,18 +129,3 @@ class Branch:
         """Main logits (B, L, V) whose last position is ``contrasted`` (B, V) in the active rows."""
         chosen = torch.where(self._active.to(last.device)[:, None], contrasted, last)
         return torch.cat([main[:, :-1].float(), chosen[:, None]], dim=1)
-
-
-def _reorder_with(cache: Any, other: Any) -> None:
-    """Let a beam search that reorders the main rows' cache reorder the negative rows with them."""
-    if cache is None:
-        return
-
-    def reorder(original: Any, index: Tensor) -> None:
-        if other is None:
-            original(torch.cat([index, index + len(index)]))
-        else:
-            original(index)
-            other.reorder_cache(index)
-
-    cache.reorder_cache = partial(reorder, cache.reorder_cache)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from hallu_models.engines.attention import AttentionCall
 from hallu_models.engines.rows import HIDDEN
+from hallu_models.hosts.attention import AttentionCall
 from hallu_models.layout import Layout
 
 BLOCK = 128
@@ -46,14 +46,12 @@ class Maps:
         return self.attention(chosen, slice(0, self.length))
 
     def _visible(self, head: Tensor, rows: slice) -> Tensor:
-        mask = self._call.mask
-        if isinstance(mask, Tensor) and mask.ndim == 4:
-            part = mask[:, 0] if mask.shape[1] == 1 else mask[torch.arange(len(head), device=head.device), head]
-            part = part[:, rows]
-            return part if part.dtype == torch.bool else part > HIDDEN
+        if (shown := self._call.shown) is not None:
+            part = shown[:, 0] if shown.shape[1] == 1 else shown[torch.arange(len(head), device=head.device), head]
+            return part[:, rows]
         causal = self._index[None, :] <= self._index[rows, None]
         visible = causal & self._layout.columns(self.columns).visible[:, None]
-        window = self._call.options.get("sliding_window")
+        window = self._call.window
         return visible if window is None else visible & (self._index[rows, None] - self._index[None, :] < window)
 
     def column_means(self, head: int) -> Tensor:

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hallu_models.engines import rows
-from hallu_models.engines.attention import AttentionCall
-from hallu_models.engines.inputs import DecoderInputs
+from hallu_models.hosts import forward, processors
+from hallu_models.hosts import inputs as reading
+from hallu_models.hosts.attention import AttentionCall
+from hallu_models.hosts.host import Host
+from hallu_models.hosts.inputs import DecoderInputs, ReadingEnds, layout_of
 from hallu_models.layout import Layout
-
-if TYPE_CHECKING:
-    from hallu_models.host import Host
 
 Collector = Callable[[int, AttentionCall], Tensor]
 """Sees layer number and attention call during a pass; makes the head outputs, usually ``call.outputs()``."""
-
-PIXELS = (
-    *("pixel_values", "pixel_attention_mask", "image_sizes", "image_grid_thw", "batch_num_images"),
-    *("aspect_ratio_ids", "aspect_ratio_mask"),
-)
-"""What processors give a model for the images, rather than for the text."""
-
-MADE_TOGETHER = ("cross_attention_mask",)
-"""What processors make of text and images together."""
-
-
-class PassEnds(Exception):
-    """Leaves a pass once all it was run for has been seen."""
 
 
 class Passes:
@@ -114,11 +101,11 @@ class Passes:
         def collect_and_end(layer: int, call: AttentionCall) -> Tensor:
             outputs = collect(layer, call)
             if layer == last:
-                raise PassEnds
+                raise ReadingEnds
             return outputs
 
-        with torch.no_grad(), self._collecting(collect_and_end), suppress(PassEnds):
-            self._host.decoder(**inputs.arguments(self._host.model), use_cache=False)
+        with torch.no_grad(), self._collecting(collect_and_end), suppress(ReadingEnds):
+            inputs.run(self._host.model, self._host.decoder)
 
     def with_masked_pixels(self, method: str, kept: Tensor) -> DecoderInputs:
         """The prompt whose images show only the patches of ``kept`` image tokens (B, N).
@@ -126,14 +113,14 @@ class Passes:
         The other pixels are zero, the mean colour of training images. ``kept`` is left-aligned as the layout's
         :meth:`Layout.image_columns`. Raises ValueError where image tokens are no square grid over one picture.
         """
-        pixels, layout = self._given.get("pixel_values"), self.layout
-        if not isinstance(pixels, Tensor) or pixels.ndim != 4:
+        pixels, layout = processors.pixels_of(self._given), self.layout
+        if pixels is None:
             raise ValueError(
                 f"{method}: mask=pixels needs pixel_values (images, 3, height, width); use mask=embeddings"
             )
         if layout.ignored is not None:
             raise ValueError(f"{method}: mask=pixels masks all images; leave images=all or use mask=embeddings")
-        repeats = layout.rows // len(self._given["input_ids"])
+        repeats = layout.rows // len(self._ids)
         _, real = layout.image_columns()
         shown = kept[::repeats][real[::repeats]]
         tokens, (height, width) = len(shown) // len(pixels), pixels.shape[2:]
@@ -145,7 +132,7 @@ class Passes:
             )
         shown = shown.view(-1, side, side)
         shown = shown.repeat_interleave(height // side, dim=1).repeat_interleave(width // side, dim=2)
-        return self._read({**self._given, "pixel_values": pixels * shown[:, None].to(pixels)})
+        return self._read(processors.with_pixels(self._given, pixels * shown[:, None].to(pixels)))
 
     def other_images(self, method: str) -> DecoderInputs:
         """The prompt with the caller's other images in the place of its own."""
@@ -156,7 +143,7 @@ class Passes:
                 "other_images=[...], to attach() or Host.generate()"
             )
         if not isinstance(other, Mapping):
-            if made := [name for name in MADE_TOGETHER if name in self._given]:
+            if made := [name for name in processors.MADE_TOGETHER if name in self._given]:
                 raise ValueError(
                     f"{method}: the other images do not fit the prompt, because its {made[0]} was made for its own; "
                     "use Host.generate() or the processor's output for the same prompts with the other images: "
@@ -175,9 +162,9 @@ class Passes:
 
     def _require_same_shapes(self, other: Mapping[str, Any]) -> None:
         """Of pictures beside the prompt's own ids: some models put as many features as fit into its image columns."""
-        if other.get("input_ids") is not self._given["input_ids"]:
+        if forward.ids_of(other) is not self._ids:
             return
-        for name in PIXELS:
+        for name in processors.PIXELS:
             own, new = self._given.get(name), other.get(name)
             if isinstance(own, Tensor) and isinstance(new, Tensor) and own.shape != new.shape:
                 raise ValueError(f"{name} of shape {tuple(new.shape)} in the place of {tuple(own.shape)}")
@@ -189,25 +176,29 @@ class Passes:
                 f"{method} reads the conversation under another wording, so it needs conversations: "
                 "use Host.generate() instead of attach() and a plain generate()"
             )
-        wanted = {**{name: self._given[name] for name in PIXELS if name in self._given}, **self._rewritten[method]}
-        encoded: dict[str, Any] = {}
-        if self._encoded is not None and len(wanted["input_ids"]) == self.layout.rows:
+        wanted = {**processors.about_images(self._given), **self._rewritten[method]}
+        layout, own, encoded = layout_of(wanted, self._host.image_tokens), self.layout, None
+        if self._encoded is not None and layout.rows == own.rows:
             # The same images: their features are known.
-            wanted = {name: value for name, value in wanted.items() if name != "pixel_values"}
-            encoded = {"mm_encoder_outputs": dict(self._encoded)}
-        layout = Layout.from_ids(wanted["input_ids"], wanted.get("attention_mask"), self._host.image_tokens)
-        layout, own = layout.repeated(self.layout.rows), self.layout
+            wanted, encoded = processors.without_pixels(wanted), dict(self._encoded)
+        layout = layout.repeated(own.rows)
         if own.ignored is not None:
             # The same images, in the same order, are left alone.
             acted_on = own.image[own.image | own.ignored]
             chosen = torch.zeros_like(layout.image).masked_scatter(layout.image, acted_on)
             layout = Layout(chosen, layout.padding, layout.image & ~chosen)
-        return self._read(wanted, **encoded), layout
+        return self._read(wanted, encoded), layout
 
-    def _read(self, given: Mapping[str, Any], **encoded: Any) -> DecoderInputs:
+    @property
+    def _ids(self) -> Tensor:
+        ids = forward.ids_of(self._given)
+        assert ids is not None
+        return ids
+
+    def _read(self, given: Mapping[str, Any], encoded: Any = None) -> DecoderInputs:
         """What the decoder is given for these model inputs, for every row of the batch."""
         with self._collecting(_unused):
-            found = decoder_inputs(self._host, given, **encoded)
+            found = reading.read(self._host, given, encoded)
         return found.repeated(self.layout.rows).with_axes_of(self.prompt)
 
 
@@ -215,48 +206,9 @@ def _unused(layer: int, call: AttentionCall) -> Tensor:
     raise AssertionError("reading ends before the first layer")
 
 
-def decoder_inputs(host: Host, given: Mapping[str, Any], **encoded: Any) -> DecoderInputs:
-    """What the model gives its decoder for processor outputs ``given``; nothing of the decoder runs.
-
-    ``encoded`` may hold ``mm_encoder_outputs``, image features in the place of pixels.
-    """
-    caught: dict[str, Any] = {}
-
-    def catch(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        caught.update(kwargs)
-        raise PassEnds
-
-    hook = host.decoder.register_forward_pre_hook(catch, with_kwargs=True, prepend=True)
-    try:
-        with torch.no_grad(), suppress(PassEnds), _rope_kept(host.model):
-            inputs = {name: value for name, value in given.items() if name in host.inputs}
-            host.model(**inputs, **encoded, use_cache=False)
-    finally:
-        hook.remove()
-    ids, mask = given["input_ids"], given.get("attention_mask")
-    real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
-    if caught.get("inputs_embeds") is None:
-        # Nothing of an image is in the columns.
-        caught["inputs_embeds"] = host.embed(ids)
-    return DecoderInputs.of(caught, real, given.get("token_type_ids"))
-
-
-@contextmanager
-def _rope_kept(model: Any) -> Iterator[None]:
-    """Multimodal rotary models remember how far the last prompt's positions are ahead of its columns."""
-    owner = getattr(model, "model", None)
-    before = getattr(owner, "rope_deltas", None)
-    try:
-        yield
-    finally:
-        if owner is not None and hasattr(owner, "rope_deltas"):
-            owner.rope_deltas = before
-
-
 def image_features(host: Host, images: Sequence[Any]) -> Tensor:
     """Features (image tokens of all images, D) of PIL images as the decoder reads them, each in a prompt of its own."""
     from hallu_models import generation
 
     given = generation.encode(host, [generation.conversation(image, "") for image in images])
-    layout = Layout.from_ids(given["input_ids"], given["attention_mask"], host.image_tokens)
-    return decoder_inputs(host, given).image_features(layout)
+    return reading.read(host, given).image_features(layout_of(given, host.image_tokens))

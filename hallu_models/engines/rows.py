@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hallu_models.engines.attention import AttentionCall
+from hallu_models.hosts.attention import AttentionCall
 from hallu_models.layout import Columns, Layout
 
 HIDDEN = -1e9
@@ -28,16 +28,13 @@ def scores(call: AttentionCall, layout: Layout, columns: Columns) -> Tensor:
 
 def _visible(call: AttentionCall, layout: Layout, columns: Columns) -> Tensor | None:
     """(B or 1, H or 1, Lk) columns that the last position sees; None for all. Windows come from the backend's mask."""
-    mask = call.mask
-    if isinstance(mask, Tensor) and mask.ndim == 4:
-        row = layout.last_row(mask.transpose(1, 2).expand(layout.rows, -1, -1, -1))
-        return row if row.dtype == torch.bool else row > HIDDEN
-    if call.query.shape[2] == 1 and not layout.any_padding and call.options.get("sliding_window") is None:
+    if (shown := call.shown) is not None:
+        return layout.last_row(shown.transpose(1, 2).expand(layout.rows, -1, -1, -1))
+    if call.query.shape[2] == 1 and not layout.any_padding and call.window is None:
         return None
     visible = columns.visible[:, None]
-    window = call.options.get("sliding_window")
-    if window is not None:
-        visible = visible & (visible.flip(2).cumsum(2).flip(2) <= window)
+    if call.window is not None:
+        visible = visible & (visible.flip(2).cumsum(2).flip(2) <= call.window)
     return visible
 
 

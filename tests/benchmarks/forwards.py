@@ -27,7 +27,8 @@ from transformers import (
 )
 
 import hallu_models
-from hallu_models import generation, host
+from hallu_models import generation
+from hallu_models.hosts import forward, host
 from hallu_tasks.demo import task as demo
 
 BOUNDS = {
@@ -90,14 +91,14 @@ class Scenario:
     def answer(self, arm: Arm, steps: int) -> tuple[Times, Tensor]:
         """A prefill and this many decode steps on the same token; and the logits of the prefill and the last step."""
         model, mask = self.host.model, self.inputs["attention_mask"]
-        seconds = []
+        seconds, name = [], forward.cache_parameter(model.forward)
         with torch.inference_mode(), self._attached(arm):
             prefills = []
             for _ in range(self.prefills):
                 began = time.perf_counter()
-                prefill = model(**self.inputs, use_cache=True, logits_to_keep=1)
+                cache = {name: forward.new_cache(self.host.decoder)}
+                prefill = model(**self.inputs, **cache, use_cache=True, logits_to_keep=1)
                 prefills.append(time.perf_counter() - began)
-            cache = prefill.past_key_values
             following = prefill.logits[:, -1:].argmax(dim=-1)
             for _ in range(steps):
                 mask = torch.nn.functional.pad(mask, (0, 1), value=1)
@@ -105,7 +106,7 @@ class Scenario:
                 step = model(
                     input_ids=following,
                     attention_mask=mask if self.masked else None,
-                    past_key_values=cache,
+                    **cache,
                     use_cache=True,
                     logits_to_keep=1,
                 )

@@ -16,7 +16,7 @@ LENGTH, HEADS, SIZE = 3000, 32, 128
 
 SCRIPT = f"""
 import torch
-from hallu_models.engines.attention import AttentionCall
+from hallu_models.hosts.attention import AttentionCall
 from hallu_models.engines.maps import Maps
 from hallu_models.interventions.base import LayerStep
 from hallu_models.interventions.eah import EAH

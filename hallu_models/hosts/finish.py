@@ -7,7 +7,6 @@ differ in which model has which. So it is read off the model's own forward rathe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,15 +17,15 @@ _TOLERANCE = 0.02
 """Of the largest logit: half precision rounds."""
 
 
-def finish(raw: Tensor, made: Tensor, config: Any) -> Finish:
+def finish(raw: Tensor, made: Tensor, cap: float | None) -> Finish:
     """What turned ``raw`` outputs of the embeddings into the ``made`` logits, both (B, V), of a forward.
 
-    ``config`` is the decoder's, for the height of its soft cap. Raises ValueError where it is none of the known ways.
+    ``cap`` is the height of the decoder's soft cap, if its configuration names one. Raises ValueError where it is none
+    of the known ways.
     """
     raw, made = raw.float(), made.float()
     if torch.equal(raw, made):
         return lambda logits: logits
-    cap = getattr(config, "final_logit_softcapping", None)
     scale = (raw * made).sum() / (raw * raw).sum().clamp(min=torch.finfo(raw.dtype).tiny)
     ways: list[Finish] = [lambda logits: scale.to(logits.device) * logits]
     if cap is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ from torch import Tensor, nn
 
 import registry
 from hallu_models import generation
-from hallu_models.engines import attention
 from hallu_models.generation import Conversation, Generation
+from hallu_models.hosts import attention, forward, processors
 from hallu_models.methods import Method
 from registry import family
 
-DEMO = Path(__file__).parent / "demo" / "checkpoint"
+DEMO = Path(__file__).parents[1] / "demo" / "checkpoint"
 
 
 class UnsupportedModel(ValueError):
@@ -67,6 +66,31 @@ class Host:
         """Columns that the decoder was built for; None where the configuration does not say."""
         return getattr(self.decoder.config, "max_position_embeddings", None)
 
+    @property
+    def soft_cap(self) -> float | None:
+        """Height of the soft cap on the logits that the configuration names; None without one."""
+        return getattr(self.decoder.config, "final_logit_softcapping", None)
+
+    @property
+    def backend(self) -> str:
+        """Name of the decoder's attention backend, such as sdpa."""
+        return attention.backend(self.decoder)
+
+    @property
+    def model_type(self) -> str:
+        """The architecture's name in transformers."""
+        return self.model.config.model_type  # type: ignore[no-any-return]
+
+    @property
+    def commit(self) -> str | None:
+        """The Hub's commit of the checkpoint, where it came from there."""
+        return getattr(self.model.config, "_commit_hash", None)
+
+    @property
+    def ends(self) -> int | list[int] | None:
+        """Ids that end an answer, by the model's own configuration."""
+        return self.model.generation_config.eos_token_id  # type: ignore[no-any-return]
+
     def embed(self, ids: Tensor) -> Tensor:
         """Word embeddings (..., D) of ids; the placeholder of an image may lie outside of the vocabulary."""
         words = self.model.get_input_embeddings()
@@ -74,10 +98,7 @@ class Host:
 
     def pixels(self, images: Any) -> dict[str, Any]:
         """Model inputs for PIL images, or for pixel values as they are."""
-        if isinstance(images, Tensor):
-            return {"pixel_values": images.to(self.device, self.model.dtype)}
-        made = self.processor.image_processor(images, return_tensors="pt").to(self.device, dtype=self.model.dtype)
-        return dict(made)
+        return processors.made_of(self.processor, images, self.device, self.model.dtype)
 
     def generate(
         self, conversations: Sequence[Conversation], method: Method = None, **options: Any
@@ -112,7 +133,7 @@ def inspect(model: Any, processor: Any = None) -> Host:
         raise UnsupportedModel(
             f"the configuration of {kind} names no image token (image_token_id): is this a vision-language model?"
         )
-    if not decoder._can_set_attn_implementation():
+    if not attention.rerouted(decoder):
         raise UnsupportedModel(
             f"the attention of {type(decoder).__name__} in {kind} cannot be re-routed: "
             "it does not use transformers' AttentionInterface"
@@ -137,7 +158,7 @@ def inspect(model: Any, processor: Any = None) -> Host:
         heads[0],
         kv_heads[0],
         tokens,
-        frozenset(signature(model.forward).parameters) - NOT_INPUTS,
+        forward.inputs_of(model),
         known.id if known else None,
         _closed(text),
     )
@@ -155,12 +176,6 @@ def _closed(text: Any) -> str:
 
 NO_ATTENTION = {"linear_attention": "linear attention", "conv": "convolution", "mamba": "a state space"}
 """Types of layers without attention, in words."""
-
-NOT_INPUTS = frozenset(
-    {"past_key_values", "use_cache", "labels", "logits_to_keep", "mm_encoder_outputs", "inputs_embeds", "kwargs"}
-    | {"output_attentions", "output_hidden_states", "return_dict", "position_ids"}
-)
-"""What a forward takes besides the prompt."""
 
 
 def _image_tokens(config: Any, processor: Any) -> frozenset[int]:

@@ -11,12 +11,16 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface, PreTrainedModel
+
+from hallu_models.hosts.mismatch import HostMismatch
 
 PREFIX = "hallu_"
 
@@ -39,8 +43,15 @@ class AttentionCall:
     options: dict[str, Any]
 
     def outputs(self) -> Tensor:
-        """Head outputs (B, Lq, H, d) by the model's own backend."""
-        return self.function(self.module, self.query, self.key, self.value, self.mask, **self.options)[0]
+        """Head outputs (B, Lq, H, d) by the model's own backend. Raises HostMismatch for another shape."""
+        made = self.function(self.module, self.query, self.key, self.value, self.mask, **self.options)[0]
+        batch, heads, length, _ = self.query.shape
+        if made.shape != (batch, length, heads, self.value.shape[-1]):
+            raise HostMismatch(
+                f"the attention backend gave head outputs of shape {tuple(made.shape)}, not (rows {batch}, positions "
+                f"{length}, heads {heads}, size {self.value.shape[-1]})"
+            )
+        return made
 
     def rows(self, start: int, stop: int) -> AttentionCall:
         """The same call for some rows of the batch."""
@@ -71,6 +82,35 @@ class AttentionCall:
     @property
     def softcap(self) -> float | None:
         return self.options.get("softcap")
+
+    @property
+    def window(self) -> int | None:
+        """Columns that a position sees, itself included, where the mask does not say so; None for all."""
+        return self.options.get("sliding_window")
+
+    @property
+    def declared_window(self) -> int | None:
+        """The window that the module names for itself."""
+        return getattr(self.module, "sliding_window", None)
+
+    @cached_property
+    def shown(self) -> Tensor | None:
+        """(B or 1, H or 1, Lq, Lk) which columns each position sees, by the backend's mask; None where it has none."""
+        mask = self.mask
+        if not isinstance(mask, Tensor) or mask.ndim != 4:
+            return None
+        if mask.shape[2] != self.query.shape[2] or mask.shape[3] < self.key.shape[2]:
+            raise HostMismatch(
+                f"an attention mask of shape {tuple(mask.shape)} for {self.query.shape[2]} positions and "
+                f"{self.key.shape[2]} columns"
+            )
+        mask = mask[..., : self.key.shape[2]]
+        if mask.dtype == torch.bool:
+            return mask
+        if not mask.is_floating_point():
+            raise HostMismatch(f"an attention mask of type {mask.dtype}, neither boolean nor added to the scores")
+        # What hides a column is the lowest value of the mask's own type, or less.
+        return mask > torch.finfo(mask.dtype).min / 2
 
 
 Edit = Callable[[AttentionCall], Tensor]
@@ -132,6 +172,16 @@ def _as_configured(module: nn.Module, base: str) -> Any:
     return _Renamed(module, config=_Renamed(module.config, _attn_implementation=base))
 
 
+def backend(decoder: Any) -> str:
+    """Name of the attention backend that a decoder uses."""
+    return decoder.config._attn_implementation  # type: ignore[no-any-return]
+
+
+def rerouted(decoder: Any) -> bool:
+    """Whether transformers can send a decoder's attention elsewhere."""
+    return bool(decoder._can_set_attn_implementation())
+
+
 def observe_calls(decoder: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Module, int, int]]:
     """Run a forward with a recording attention function: each attention module called, its query and key heads.
 
@@ -155,7 +205,7 @@ def observe_calls(decoder: nn.Module, run: Callable[[], object]) -> list[tuple[n
 @contextlib.contextmanager
 def edited(decoder: Any, edits: Mapping[nn.Module, Edit]) -> Iterator[None]:
     """Inside, the decoder's attention goes through this module, and these attention modules have edits."""
-    with switched(decoder, register(decoder.config._attn_implementation)):
+    with switched(decoder, register(backend(decoder))):
         _EDITS.update(edits)
         try:
             yield

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
-from hallu_models.engines.logits import finish
+from hallu_models.hosts.finish import finish
 
-CAPPED = SimpleNamespace(final_logit_softcapping=30.0)
-PLAIN = SimpleNamespace()
+CAPPED, PLAIN = 30.0, None
 LATER = torch.tensor([[40.0, -25.0, 3.0]])
 
 
@@ -28,9 +25,9 @@ def test_a_cap_is_seen_where_it_hardly_shows(largest, dtype):
     torch.testing.assert_close(found(LATER), 30 * torch.tanh(LATER / 30))
 
 
-@pytest.mark.parametrize("config", [PLAIN, CAPPED])
-def test_logits_that_are_left_alone_stay_as_they_are(config):
-    assert torch.equal(finish(drawn(8.0), drawn(8.0), config)(LATER), LATER)
+@pytest.mark.parametrize("cap", [PLAIN, CAPPED])
+def test_logits_that_are_left_alone_stay_as_they_are(cap):
+    assert torch.equal(finish(drawn(8.0), drawn(8.0), cap)(LATER), LATER)
 
 
 def test_a_scale():

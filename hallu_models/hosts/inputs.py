@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +12,12 @@ import torch
 from torch import Tensor, nn
 from transformers.masking_utils import create_masks_for_generate
 
-from hallu_models.engines.crossing import Crossing
+from hallu_models.hosts import forward
+from hallu_models.hosts.crossing import Crossing
+from hallu_models.hosts.forward import EMBEDDINGS, MASK, POSITIONS
 from hallu_models.layout import Layout
+
+DEEPSTACK, DEEPSTACK_WHERE = "deepstack_visual_embeds", "visual_pos_masks"
 
 
 @dataclass(frozen=True)
@@ -57,32 +63,49 @@ class DecoderInputs:
     crossing: Crossing | None = None
 
     @classmethod
-    def of(cls, arguments: dict[str, Any], mask: Tensor, token_types: Tensor | None) -> DecoderInputs:
-        """From the arguments of a decoder's forward; ``mask`` and ``token_types`` are the model's."""
-        given = arguments.get("attention_mask")
+    def of(cls, call: forward.Call, embeddings: Tensor, mask: Tensor, token_types: Tensor | None) -> DecoderInputs:
+        """From a forward of the decoder and what it reads; ``mask`` and ``token_types`` are the model's."""
+        arguments = call.arguments
+        given = arguments.get(MASK)
         deepstack = None
-        if arguments.get("deepstack_visual_embeds") is not None:
-            deepstack = Deepstack(arguments["visual_pos_masks"], tuple(arguments["deepstack_visual_embeds"]))
-        positions, embeddings = arguments.get("position_ids"), arguments["inputs_embeds"]
+        if arguments.get(DEEPSTACK) is not None:
+            deepstack = Deepstack(arguments[DEEPSTACK_WHERE], tuple(arguments[DEEPSTACK]))
+        positions = arguments.get(POSITIONS)
         if positions is not None and positions.shape[-2] < len(embeddings):
             positions = positions.expand(*positions.shape[:-2], len(embeddings), -1)
         made = isinstance(given, dict) or (isinstance(given, Tensor) and given.ndim == 4)
         crossing = Crossing.of(arguments, len(embeddings))
         return cls(embeddings, mask, positions, token_types, deepstack, made, crossing)
 
+    def next(self, call: forward.Call, embeddings: Tensor, mask: Tensor, crossing: Crossing | None) -> DecoderInputs:
+        """One more column behind these prompts, ``mask`` (B, L) over all so far: what a decode step reads."""
+        positions = call.arguments.get(POSITIONS)
+        return DecoderInputs(embeddings, mask, positions, made_mask=self.made_mask, crossing=crossing)
+
+    def moved(self, offset: Tensor | None) -> DecoderInputs:
+        """The same columns at other positions, ``offset`` further on."""
+        if self.positions is None or offset is None:
+            return self
+        return dataclasses.replace(self, positions=self.positions + offset)
+
     def arguments(self, model: Any, cache: Any = None) -> dict[str, Any]:
         """Keyword arguments of the decoder's forward on an empty ``cache``."""
-        found: dict[str, Any] = {
-            "inputs_embeds": self.embeddings,
-            "attention_mask": self.mask.long(),
-            "position_ids": self.positions,
-        }
+        found: dict[str, Any] = {EMBEDDINGS: self.embeddings, MASK: self.mask.long(), POSITIONS: self.positions}
         if self.made_mask:
-            found["attention_mask"] = made_mask(model, self, cache)
+            found[MASK] = made_mask(model, self, cache)
         if self.deepstack is not None:
-            found["visual_pos_masks"] = self.deepstack.where
-            found["deepstack_visual_embeds"] = list(self.deepstack.features)
+            found[DEEPSTACK_WHERE] = self.deepstack.where
+            found[DEEPSTACK] = list(self.deepstack.features)
         return found if self.crossing is None else {**found, **self.crossing.arguments()}
+
+    def run(self, model: Any, decoder: Any) -> None:
+        """The decoder's forward over these prompts, without a cache."""
+        decoder(**self.arguments(model), use_cache=False)
+
+    def run_on(self, model: Any, decoder: Any, cache: Any, cache_name: str) -> Tensor:
+        """The decoder's hidden states (B, L, D) of these columns behind those in ``cache``, given by its name."""
+        output = decoder(**self.arguments(model, cache), **{cache_name: cache}, use_cache=True)
+        return forward.hidden_of(output)
 
     def image_features(self, layout: Layout) -> Tensor:
         """Features (N, D) of all images, row by row, in the image columns or beside them."""
@@ -222,12 +245,71 @@ GENERATED = -1
 def made_mask(model: Any, inputs: DecoderInputs, cache: Any) -> Any:
     """Attention masks as the model's own forward makes them for its decoder."""
     make = getattr(model, "create_masks_for_generate", create_masks_for_generate)
-    types = {} if inputs.token_types is None else {"token_type_ids": inputs.token_types, "is_first_iteration": True}
+    types = {} if inputs.token_types is None else {forward.TYPES: inputs.token_types, "is_first_iteration": True}
     return make(
         config=model.config.get_text_config(),
-        inputs_embeds=inputs.embeddings,
-        attention_mask=inputs.mask.long(),
-        past_key_values=cache,
-        position_ids=inputs.positions,
+        **{EMBEDDINGS: inputs.embeddings, MASK: inputs.mask.long(), POSITIONS: inputs.positions},
+        **{forward.cache_parameter(make): cache},
         **types,
     )
+
+
+def layout_of(inputs: Mapping[str, Any], image_tokens: Iterable[int], chosen: Tensor | None = None) -> Layout:
+    """The columns of model inputs; ``chosen`` (B, L) are those of the images that count, None for all."""
+    return Layout.from_ids(inputs[forward.IDS], forward.mask_of(inputs), image_tokens, chosen)
+
+
+def with_answer(inputs: Mapping[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
+    """Model inputs of a prompt, in one row or several, with an answer behind it, as one forward reads them."""
+    found, ids = dict(inputs), inputs[forward.IDS]
+    answer = torch.tensor(list(tokens), device=ids.device).expand(len(ids), -1)
+    found[forward.IDS] = torch.cat([ids, answer], dim=1)
+    for name, value in inputs.items():
+        if name != forward.IDS and isinstance(value, Tensor) and value.shape == ids.shape:
+            # PaliGemma's own number for what it generates is 1; for others a token type of 0 is text.
+            one = name == MASK or (name == forward.TYPES and not bool(value.any()))
+            found[name] = nn.functional.pad(value, (0, len(tokens)), value=int(one))
+    return found
+
+
+class ReadingEnds(Exception):
+    """Leaves a forward once all it was run for has been seen."""
+
+
+def read(host: Any, given: Mapping[str, Any], encoded: Any = None) -> DecoderInputs:
+    """What a host's model gives its decoder for processor outputs ``given``; nothing of the decoder runs.
+
+    ``encoded`` may hold image features that ``generate`` has made, in the place of pixels.
+    """
+    caught: list[forward.Call] = []
+
+    def catch(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        caught.append(forward.Call.of(module, args, kwargs))
+        raise ReadingEnds
+
+    hook = host.decoder.register_forward_pre_hook(catch, with_kwargs=True, prepend=True)
+    features = {} if encoded is None else {forward.ENCODED: encoded}
+    try:
+        with torch.no_grad(), _rope_kept(host.model):
+            host.model(**forward.prompt(given, host.inputs), **features, use_cache=False)
+    except ReadingEnds:
+        pass
+    finally:
+        hook.remove()
+    (call,) = caught
+    ids, mask = forward.ids_of(given), forward.mask_of(given)
+    assert ids is not None
+    real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+    return DecoderInputs.of(call, call.embeddings(host.embed), real, forward.types_of(given))
+
+
+@contextmanager
+def _rope_kept(model: Any) -> Iterator[None]:
+    """Multimodal rotary models remember how far the last prompt's positions are ahead of its columns."""
+    owner = getattr(model, "model", None)
+    before = getattr(owner, "rope_deltas", None)
+    try:
+        yield
+    finally:
+        if owner is not None and hasattr(owner, "rope_deltas"):
+            owner.rope_deltas = before

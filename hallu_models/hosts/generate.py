@@ -1,0 +1,74 @@
+"""What ``generate`` is told, by its arguments, the configuration given, or the model's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from hallu_models.hosts import forward
+
+_ASSISTED = "assisted decoding reads several tokens at once, and methods act where one follows another"
+REFUSED = {
+    "assistant_model": _ASSISTED,
+    "prompt_lookup_num_tokens": _ASSISTED,
+    "prefill_chunk_size": "methods look at a prompt as a whole, and one read in chunks shows no layer all of it",
+    "guidance_scale": "it runs the model once more between two tokens, where a method would act on the wrong prompt",
+}
+"""Ways of generating under which a method could not act, or not on every token."""
+
+
+def effective(model: Any, options: Mapping[str, Any], name: str) -> Any:
+    """The value of a setting: of the call, else of the configuration given, else the model's own."""
+    if options.get(name) is not None:
+        return options[name]
+    for source in (options.get("generation_config"), model.generation_config):
+        if (found := getattr(source, name, None)) is not None:
+            return found
+    return None
+
+
+def refuse(model: Any, options: Mapping[str, Any]) -> None:
+    """Raises ValueError for settings under which a method could not act, wherever they are made."""
+    for name, reason in REFUSED.items():
+        value = effective(model, options, name)
+        if value is not None and not (name == "guidance_scale" and value == 1):
+            raise ValueError(f"{name}={_spelled(value)}{_where(options, name)}: {reason}; set {name}=None")
+    if effective(model, options, "use_cache") is False:
+        raise ValueError(
+            f"use_cache=False{_where(options, 'use_cache')}: methods need the key-value cache to tell the prompt from "
+            "decoding; set use_cache=True"
+        )
+
+
+def _where(options: Mapping[str, Any], name: str) -> str:
+    if options.get(name) is not None:
+        return ""
+    given = getattr(options.get("generation_config"), name, None) is not None
+    return f" in the {'generation_config given' if given else 'generation configuration of the model'}"
+
+
+def _spelled(value: Any) -> str:
+    return str(value) if isinstance(value, (int, float, str)) else type(value).__name__
+
+
+def uncompiled(options: dict[str, Any]) -> dict[str, Any]:
+    """A compiled decode step would not see the edits of a session."""
+    return {"disable_compile": True, **options}
+
+
+def prompt(args: tuple[Any, ...], options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """What a call of ``generate`` gives the model to read."""
+    named = {forward.IDS: args[0], **options} if args else options
+    return forward.prompt(named, names)
+
+
+def ends(model: Any, options: Mapping[str, Any]) -> int | list[int] | None:
+    """Ids that end an answer."""
+    return effective(model, options, "eos_token_id")  # type: ignore[no-any-return]
+
+
+def sequences(output: Any) -> Tensor:
+    """(A, L) prompt and answer tokens, of whatever ``generate`` returned."""
+    return output if isinstance(output, Tensor) else output.sequences

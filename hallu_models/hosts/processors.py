@@ -1,0 +1,103 @@
+"""What a processor makes of texts and pictures, and what a model is given of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from hallu_models.hosts import forward
+
+VALUES = "pixel_values"
+PIXELS = (
+    *(VALUES, "pixel_attention_mask", "image_sizes", "image_grid_thw", "batch_num_images"),
+    *("aspect_ratio_ids", "aspect_ratio_mask"),
+)
+"""What processors give a model for the images, rather than for the text."""
+
+MADE_TOGETHER = ("cross_attention_mask",)
+"""What processors make of text and images together."""
+
+
+def pixels_of(inputs: Mapping[str, Any]) -> Tensor | None:
+    """Pixels (images, 3, height, width) of whole pictures; None where they are cut up, or there are none."""
+    found = inputs.get(VALUES)
+    return found if isinstance(found, Tensor) and found.ndim == 4 else None
+
+
+def has_images(inputs: Mapping[str, Any]) -> bool:
+    """Whether model inputs bring pictures."""
+    return inputs.get(VALUES) is not None
+
+
+def with_pixels(inputs: Mapping[str, Any], pixels: Tensor) -> dict[str, Any]:
+    """Model inputs with other pixels of the same shape."""
+    return {**inputs, VALUES: pixels}
+
+
+def without_pixels(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Model inputs whose pictures are known in another way."""
+    return {name: value for name, value in inputs.items() if name != VALUES}
+
+
+def about_images(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of model inputs that says what the pictures are."""
+    return {name: inputs[name] for name in PIXELS if name in inputs}
+
+
+def made_of(processor: Any, images: Any, device: Any, dtype: Any) -> dict[str, Any]:
+    """Model inputs for PIL images, or for pixel values as they are."""
+    if isinstance(images, Tensor):
+        return {VALUES: images.to(device, dtype)}
+    return dict(processor.image_processor(images, return_tensors="pt").to(device, dtype=dtype))
+
+
+def template_of(processor: Any) -> str | None:
+    """The checkpoint's chat template, where it has one."""
+    return getattr(processor, "chat_template", None) or getattr(processor.tokenizer, "chat_template", None)
+
+
+def rendered(processor: Any, messages: Sequence[Mapping[str, Any]], template: str) -> str:
+    """Messages in a chat template, ready for the answer."""
+    return processor.apply_chat_template(  # type: ignore[no-any-return]
+        list(messages), tokenize=False, add_generation_prompt=True, chat_template=template
+    )
+
+
+def encoded(processor: Any, images: Sequence[Any] | None, texts: Sequence[str]) -> Any:
+    """Left-padded model inputs of rendered prompts; the template may have put the start token in front already."""
+    tokenizer = processor.tokenizer
+    has_start = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
+    inputs = processor(
+        images=images,
+        text=list(texts),
+        return_tensors="pt",
+        padding=True,
+        padding_side="left",
+        add_special_tokens=not has_start,
+    )
+    if (reader := getattr(processor, "qformer_tokenizer", None)) is not None:
+        # A Q-Former counts positions from the first column, so its question is padded behind.
+        question = reader(list(texts), padding=True, padding_side="right", return_tensors="pt")
+        inputs.update({f"qformer_{name}": question[name] for name in (forward.IDS, forward.MASK)})
+    # What PaliGemma's processor adds for training.
+    inputs.pop("labels", None)
+    return inputs
+
+
+def decoded(processor: Any, tokens: Tensor) -> list[str]:
+    """Texts of answers (A, T), without special tokens."""
+    return processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)  # type: ignore[no-any-return]
+
+
+def lengths(processor: Any, texts: Sequence[str]) -> list[int]:
+    """Number of tokens of each text."""
+    return [len(ids) for ids in processor.tokenizer(list(texts), add_special_tokens=False)[forward.IDS]]
+
+
+def opened(source: Any) -> Any:
+    """A picture from a path or an address, as PIL has it."""
+    from transformers.image_utils import load_image
+
+    return load_image(source)
