@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hallu_models.attaching import attach
     from hallu_models.generation import Generation, conversation
     from hallu_models.hosts.host import Host, UnsupportedModel, load
-    from hallu_models.session import Session, attach
+    from hallu_models.session import Session
 
 __all__ = ["Generation", "Host", "Session", "UnsupportedModel", "attach", "conversation", "load"]
 
@@ -21,7 +22,7 @@ _HOME = {
     "Host": "hosts.host",
     "Session": "session",
     "UnsupportedModel": "hosts.host",
-    "attach": "session",
+    "attach": "attaching",
     "conversation": "generation",
     "load": "hosts.host",
 }

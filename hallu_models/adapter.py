@@ -22,7 +22,7 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import generation, methods, provenance
+from hallu_models import generation, methods, provenance, self_check
 from hallu_models.engines.passes import image_features
 from hallu_models.hosts import processors
 from hallu_models.hosts.host import UnsupportedModel, load
@@ -125,6 +125,8 @@ class HalluModel(lmms):
             )
         self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
         self.branch, self.images = branch, images
+        # Nothing is answered where the ground has moved.
+        self.proof = self_check.prove(self.host, self.interventions, branch)
         self.seed = int(seed)
         self._features: dict[bytes, torch.Tensor] = {}
         self.system_prompt = self._resolve_system_prompt(system_prompt)
@@ -149,6 +151,8 @@ class HalluModel(lmms):
         if self._rank == 0:
             for line in methods.scaled_layers(chosen, self.host.family, self.host.depth, parameters):
                 logger.info(line)
+            if self.proof:
+                logger.info(f"self-check passed ({self.proof.seconds:.1f} s)")
             logger.info(f"hallu: {params.canonical({k: v for k, v in self.run.items() if not isinstance(v, dict)})}")
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
@@ -206,6 +210,7 @@ class HalluModel(lmms):
         return {
             "cards": provenance.of_methods(methods.names(None if self.run["method"] == "none" else self.run["method"])),
             "batch_size": self.batch_size,
+            **({"self_check": self.proof.to_json()} if self.proof else {}),
             **provenance.of_process(self._world_size),
             **(provenance.of_model(self.host, self.run["pretrained"]) if self._rank == 0 else {}),
             "questions": provenance.of_questions(requests, self.task_dict, self._world_size),

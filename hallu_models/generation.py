@@ -205,7 +205,7 @@ def generate(
     image of the batch, or one for all. observe, branch: see :func:`hallu_models.attach`. images: which images of each
     prompt the method acts on, "all", "last" or a number from 1. parameters: the method's, e.g. ``alpha=2.0``.
     """
-    from hallu_models.session import attach
+    from hallu_models.attaching import attach
 
     with attach(
         host, method, observe=observe, branch=branch, other_images=other_images, images=images, **parameters

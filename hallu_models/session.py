@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -11,14 +11,13 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
-from hallu_models import methods
 from hallu_models.engines import branches, rows
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.generation import ends_of
 from hallu_models.hosts import attention, forward, generate, processors
 from hallu_models.hosts.attention import AttentionCall
-from hallu_models.hosts.host import Host, UnsupportedModel, inspect
+from hallu_models.hosts.host import Host, UnsupportedModel
 from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions.base import Answer, ContrastStep, Intervention, LayerStep, Prompt, Recorder
@@ -48,7 +47,9 @@ class Session:
         other_images: Any = None,
         rewritten: Mapping[str, Mapping[str, Tensor]] | None = None,
         images: Images = "all",
+        prove: Callable[[Mapping[str, Any]], object] | None = None,
     ) -> None:
+        """``prove`` is called with the first generation's model inputs, while the model is what it was."""
         self.images = chosen_images(images)
         if branch not in branches.MODES:
             raise ValueError(f"branch={branch}: allowed are {', '.join(branches.MODES)}")
@@ -64,7 +65,8 @@ class Session:
         self.rows_without_image = 0
         """Rows answered without image methods because they hold no image, over all generations."""
         self._refuse_conflicts()
-        self._observe, self._mode = observe, branch
+        self._observe, self._mode, self._prove = observe, branch, prove
+        self._edits = contextlib.ExitStack()
         self._replacing: dict[int, Intervention | None] = {}
         self._scaling: dict[int, tuple[Intervention, ...]] = {}
         for layer in self.edited_layers:
@@ -142,30 +144,40 @@ class Session:
     @contextlib.contextmanager
     def attached(self) -> Iterator[Session]:
         """The edits are on the model inside, and gone afterwards, however it is left."""
-        host = self.host
-        _refuse_nesting(host.model)
+        refuse_nesting(self.host.model)
         if self.idle:
             yield self
             return
-        with contextlib.ExitStack() as stack:
-            _ATTACHED.add(host.model)
-            stack.callback(_ATTACHED.discard, host.model)
-            stack.enter_context(_replaced(host.model, "generate", self._generate))
-            for module, hook in ((host.model, self._before_model), (host.decoder, self._before_decoder)):
-                stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
-            stack.callback(host.decoder.register_forward_hook(self._after_decoder).remove)
-            if self._contrasting is not None:
-                stack.callback(host.causal.register_forward_hook(self._after_model).remove)
-                if self._mode == "sequential":
-                    head = host.causal.get_output_embeddings()
-                    stack.callback(head.register_forward_hook(self._after_head).remove)
-            edits = {host.attention[layer]: partial(self._edit, layer) for layer in self.edited_layers}
-            stack.enter_context(attention.edited(host.decoder, edits))
+        with self._edits:
+            self._put_on(self._edits)
             yield self
+
+    def _put_on(self, stack: contextlib.ExitStack) -> None:
+        host = self.host
+        _ATTACHED.add(host.model)
+        stack.callback(_ATTACHED.discard, host.model)
+        stack.enter_context(_replaced(host.model, "generate", self._generate))
+        for module, before in ((host.model, self._before_model), (host.decoder, self._before_decoder)):
+            stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+        stack.callback(host.decoder.register_forward_hook(self._after_decoder).remove)
+        if self._contrasting is not None:
+            stack.callback(host.causal.register_forward_hook(self._after_model).remove)
+            if self._mode == "sequential":
+                head = host.causal.get_output_embeddings()
+                stack.callback(head.register_forward_hook(self._after_head).remove)
+        edits = {host.attention[layer]: partial(self._edit, layer) for layer in self.edited_layers}
+        stack.enter_context(attention.edited(host.decoder, edits))
 
     def _generate(self, original: Any, *args: Any, **options: Any) -> Any:
         generate.refuse(self.host.model, options)
         self._given = generate.prompt(args, options, self.host.inputs)
+        if self._prove is not None:
+            given, prove = self._given, self._prove
+            # The proof compares with the plain model.
+            self._edits.close()
+            prove(given)
+            self._prove, self._given = None, given
+            self._put_on(self._edits)
         self._generating = True
         try:
             output = original(*args, **generate.uncompiled(options))
@@ -454,7 +466,8 @@ def _plain(layer: int, call: AttentionCall) -> Tensor:
     return call.outputs()
 
 
-def _refuse_nesting(model: Any) -> None:
+def refuse_nesting(model: Any) -> None:
+    """Raises RuntimeError where a session is on the model already."""
     if model in _ATTACHED:
         raise RuntimeError(
             'this model has a session already; write a composition such as method="eah+vhr" instead of nesting'
@@ -473,33 +486,3 @@ def _replaced(owner: Any, name: str, function: Any) -> Iterator[None]:
             delattr(owner, name)
         else:
             setattr(owner, name, own)
-
-
-@contextlib.contextmanager
-def attach(
-    model: Any,
-    method: methods.Method,
-    *,
-    processor: Any = None,
-    observe: bool = True,
-    branch: branches.Mode = "paired",
-    other_images: Any = None,
-    images: Images = "all",
-    **parameters: Any,
-) -> Iterator[Session]:
-    """Put a method on a transformers image-text-to-text model; plain ``model.generate`` and forwards use it.
-
-    model: the model, or a :class:`Host`. method: a name, a composition ("eah+vhr"), an Intervention, or None.
-    processor: only needed where the configuration does not name the image token, and for ``other_images``. observe:
-    whether ``session.observations`` has what changes from step to step. branch: how a negative branch is run, "paired"
-    or "sequential". other_images: for methods that contrast with another image, one for each image of a batch (PIL
-    images or pixel values), or the processor's output for the same prompts with the other images. images: which images
-    of a prompt methods act on, "all", "last" or a number from 1; a choice needs conversations (:meth:`Host.generate`).
-    parameters: the method's. On exit, also by an exception, the model is what it was.
-    """
-    _refuse_nesting(model.model if isinstance(model, Host) else model)
-    host = model if isinstance(model, Host) else inspect(model, processor)
-    interventions = methods.build(method, host.family, host.depth, parameters)
-    session = Session(host, interventions, observe=observe, branch=branch, other_images=other_images, images=images)
-    with session.attached():
-        yield session

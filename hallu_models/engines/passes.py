@@ -189,6 +189,15 @@ class Passes:
             layout = Layout(chosen, layout.padding, layout.image & ~chosen)
         return self._read(wanted, encoded), layout
 
+    def again(self) -> DecoderInputs:
+        """The prompt as the model reads it once more, from the same inputs."""
+        return self._read(self._given)
+
+    def words(self) -> Tensor:
+        """(B, L, D) what the prompt would be if it had no image: the embeddings of its ids."""
+        repeats = self.layout.rows // len(self._ids)
+        return self._host.embed(self._ids).repeat_interleave(repeats, dim=0)
+
     @property
     def _ids(self) -> Tensor:
         ids = forward.ids_of(self._given)

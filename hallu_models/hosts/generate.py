@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hallu_models.hosts import forward
+from hallu_models.hosts.mismatch import HostMismatch
 
 _ASSISTED = "assisted decoding reads several tokens at once, and methods act where one follows another"
 REFUSED = {
@@ -72,3 +74,25 @@ def ends(model: Any, options: Mapping[str, Any]) -> int | list[int] | None:
 def sequences(output: Any) -> Tensor:
     """(A, L) prompt and answer tokens, of whatever ``generate`` returned."""
     return output if isinstance(output, Tensor) else output.sequences
+
+
+def scored(
+    model: Any, inputs: Mapping[str, Any], steps: int, *, force: Any = None, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """Tokens (A, T) and logits (T, A, V), as the model gives them, of exactly ``steps`` tokens.
+
+    force: a logits processor. Whatever the checkpoint's configuration says of sampling and beams is overruled.
+    """
+    output = model.generate(
+        **inputs,
+        **{"do_sample": False, "num_beams": 1, "num_return_sequences": 1, **options},
+        max_new_tokens=steps,
+        min_new_tokens=steps,
+        logits_processor=[] if force is None else [force],
+        output_logits=True,
+        return_dict_in_generate=True,
+        disable_compile=True,
+    )
+    if len(output.logits) < steps:
+        raise HostMismatch(f"generate() gave the logits of {len(output.logits)} tokens, not of {steps}")
+    return output.sequences[:, -steps:], torch.stack(tuple(output.logits[:steps]))

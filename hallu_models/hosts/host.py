@@ -164,6 +164,16 @@ def inspect(model: Any, processor: Any = None) -> Host:
     )
 
 
+def fingerprint(model: Any) -> dict[str, Any]:
+    """What a session could leave behind on a model: hooks, attributes, names of attention backends."""
+    found: dict[str, Any] = {}
+    for name, module in model.named_modules():
+        hooks = len(module._forward_pre_hooks), len(module._forward_hooks), len(module._forward_pre_hooks_with_kwargs)
+        attributes = frozenset(vars(module))
+        found[name] = (hooks, attributes, getattr(getattr(module, "config", None), "_attn_implementation", None))
+    return found
+
+
 def _closed(text: Any) -> str:
     """Why no method can act on the attention of a language model with this configuration; empty where one can."""
     if getattr(text, "cross_attention_layers", None):
