@@ -40,7 +40,7 @@ ENGINES = {
 }
 """What a method can use, and the hooks that use it."""
 
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 0.03, torch.bfloat16: 0.1}
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 0.03, torch.bfloat16: 0.05}
 """Of the range of a row's logits: what rounding may move them by."""
 
 
@@ -264,7 +264,7 @@ class PassProbe(HeadProbe):
         blind = prompt.run.head_outputs_without_image(prompt.layout, self.where)
         last = self.where[-1]
         self.seen.require(
-            apart(blind[last], self.seen.passed[last]) > self.tolerance,
+            apart(blind[last], self.seen.passed[last]) > self.tolerance / 10,
             "a pass without the image gives the same head outputs as one with it",
         )
 
@@ -410,8 +410,10 @@ class _Check:
             moved = [apart(effective[0, probe.own], plain[0, probe.own])]
             if not isinstance(probe, MapProbe):
                 moved.append(apart(ineffective[-1, probe.own], plain[-1, probe.own]))
-            if min(moved) <= self.tolerance:
-                when = "the prefill" if moved[0] <= self.tolerance else "a later step"
+            # An effect stands out from rounding, whatever that is here.
+            least = max(3 * largest, 1e-5)
+            if min(moved) <= least:
+                when = "the prefill" if moved[0] <= least else "a later step"
                 raise HostMismatch(f"{probe.name}: an edit as strong as can be has no effect in {when}")
         return largest
 

@@ -387,7 +387,8 @@ class Session:
     def _edit(self, layer: int, call: AttentionCall) -> Tensor:
         if self._collect is not None:
             return self._collect(layer, call)
-        assert self._layout is not None
+        if self._layout is None:
+            raise HostMismatch("attention was called in a forward that went past the decoder's own hooks")
         self._reached.append(layer)
         batch = call.query.shape[0]
         if self._replacing[layer] is None and not self._scaling[layer]:

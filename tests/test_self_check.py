@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
-import torch
-from conftest import MIXED, prompts, tiny_llava
 from test_families import ATTENTIVE, host
-from test_session import state_of
 
-import hallu_models
 import registry
 from hallu_models import self_check
 

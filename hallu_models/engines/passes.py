@@ -16,6 +16,7 @@ from hallu_models.hosts import inputs as reading
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.hosts.host import Host
 from hallu_models.hosts.inputs import DecoderInputs, ReadingEnds, layout_of
+from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.layout import Layout
 
 Collector = Callable[[int, AttentionCall], Tensor]
@@ -98,14 +99,19 @@ class Passes:
             raise ValueError("a pass over the prompt needs a layer to look into; give layers=all or some of them")
         last = max(layers)
 
+        seen = []
+
         def collect_and_end(layer: int, call: AttentionCall) -> Tensor:
             outputs = collect(layer, call)
+            seen.append(layer)
             if layer == last:
                 raise ReadingEnds
             return outputs
 
         with torch.no_grad(), self._collecting(collect_and_end), suppress(ReadingEnds):
             inputs.run(self._host.model, self._host.decoder)
+        if [layer for layer in seen if layer in layers] != sorted(layers):
+            raise HostMismatch(f"a pass over the prompt called attention in the layers {seen}, not in all of {layers}")
 
     def with_masked_pixels(self, method: str, kept: Tensor) -> DecoderInputs:
         """The prompt whose images show only the patches of ``kept`` image tokens (B, N).
