@@ -8,12 +8,15 @@ DEV := $(VENV)/.installed-dev
 FLOOR := .floor
 FLOOR_PACKAGES := transformers==5.6.0 'tokenizers>=0.22,<=0.23.0' 'huggingface_hub>=1.31,<2'
 FLOOR_TESTS := $(addprefix tests/test_,host.py vhr.py session.py core_methods.py adapter.py demo.py)
+# The newest transformers on the index, in range or not, likewise.
+NEWEST := .newest
+CONTACT_TESTS := $(addprefix tests/test_,contact.py self_check.py grounds.py host.py session.py vhr.py core_methods.py contract.py)
 RUN = $(BIN)/lmms-eval --model $(1) --model_args pretrained=demo --tasks hallu_demo --batch_size 16 --output_path results/$(1) --log_samples
 
 PICTURES := hallu_models/diagnostics/pictures
 DIAGNOSE = $(BIN)/hallu diagnose --image demo:9
 
-.PHONY: demo test floor bench pictures lint types readme clean
+.PHONY: demo test floor newest bench pictures lint types readme clean
 
 demo: $(STAMP)
 	$(call RUN,llava_base)
@@ -26,6 +29,12 @@ test: $(DEV)
 floor: $(FLOOR)/.installed
 	PYTHONPATH=$(FLOOR) $(BIN)/python -c "import transformers; print('transformers', transformers.__version__)"
 	PYTHONPATH=$(FLOOR) $(BIN)/python -m pytest -q $(FLOOR_TESTS)
+
+newest: $(DEV)
+	rm -rf $(NEWEST)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(NEWEST) transformers
+	PYTHONPATH=$(NEWEST) $(BIN)/python -c "import transformers; print('transformers', transformers.__version__)"
+	PYTHONPATH=$(NEWEST) $(BIN)/python -m pytest -q $(CONTACT_TESTS)
 
 bench: $(DEV)
 	$(BIN)/python tests/benchmarks/run.py
@@ -62,4 +71,4 @@ $(FLOOR)/.installed: $(DEV) Makefile
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(FLOOR) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(FLOOR) $(NEWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

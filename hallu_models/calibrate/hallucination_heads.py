@@ -89,7 +89,7 @@ def influence(host: Host, subject: Subject, max_new_tokens: int) -> np.ndarray |
     """Scores (L, H) of all heads on the plain model's caption; None where it names nothing that is not there."""
     (made,) = host.generate([subject.conversation()], max_new_tokens=max_new_tokens)
     tokens = list(made.token_ids)
-    marks = mentions.marks(host.processor.tokenizer, tokens, subject.objects)
+    marks = mentions.marks(host.tokens, tokens, subject.objects)
     wrong, right = ([n for n, mark in enumerate(marks) if mark == kind] for kind in ("hallucinated", "correct"))
     if not wrong:
         return None

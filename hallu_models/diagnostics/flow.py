@@ -30,7 +30,7 @@ def watched(host: Host, inputs: Mapping[str, Any], collect: Any) -> Tensor:
         raise UnsupportedModel(f"in {type(host.model).__name__} {host.closed}, so its attention cannot be watched")
     edits = {module: partial(collect, layer) for layer, module in enumerate(host.attention)}
     with torch.inference_mode(), attention.edited(host.decoder, edits):
-        return forward.logits_of(host.model(**inputs, use_cache=False))
+        return forward.plain_logits(host.model, inputs)
 
 
 def information_flow(host: Host, inputs: Mapping[str, Any]) -> Tensor:

@@ -127,7 +127,7 @@ def tvhd(host: Host, subjects: Sequence[Subject], options: Options) -> Reading:
     """Token-VHD along an answer, or its distribution at right and wrong object words over many (VHR, figure 1)."""
     answers = answered(host, subjects, "vhr", options, {"layers": "all", "alpha": 1.0})
     marked = [
-        mentions.marks(host.processor.tokenizer, answer.tokens, subject.objects)
+        mentions.marks(host.tokens, answer.tokens, subject.objects)
         for answer, subject in zip(answers, subjects)
     ]
     values = [answer.observed["tvhd"].values[: len(answer.tokens)] for answer in answers]
@@ -137,7 +137,7 @@ def tvhd(host: Host, subjects: Sequence[Subject], options: Options) -> Reading:
     }
     summary = [_medians(groups)]
     if len(subjects) == 1:
-        tokens = mentions.texts(host.processor.tokenizer, answers[0].tokens)
+        tokens = mentions.texts(host.tokens, answers[0].tokens)
         return Reading("tvhd", {"tvhd": Observation(values[0], ("token",))}, summary, subjects, tokens, marked[0])
     if all(len(np.concatenate(rows)) for rows in groups.values()):
         summary.append(_separation(groups["correct"], groups["hallucinated"]))
@@ -222,7 +222,7 @@ def _dleaf(what: str, names: Sequence[str], host: Host, subjects: Sequence[Subje
     (answer,) = answered(host, subjects, "dleaf", options, {"gamma": 0.0})
     flagged, corrected = (answer.observed[name].values for name in ("flagged", "corrected"))
     summary = [f"{flagged.mean():.0%} of layers flagged per token, {corrected.mean():.0%} of heads would be corrected"]
-    tokens = mentions.texts(host.processor.tokenizer, answer.tokens)
+    tokens = mentions.texts(host.tokens, answer.tokens)
     return Reading(what, {name: answer.observed[name] for name in names}, summary, subjects, tokens)
 
 
@@ -231,7 +231,7 @@ def semantic(host: Host, subjects: Sequence[Subject], options: Options) -> Readi
     (answer,) = answered(host, subjects, "sevi", options, {"omega": 0.0, "cicd": False, "start_layer": 0})
     category = answer.observed["category"]
     shares = [f"{name} {(category.values == number).mean():.0%}" for number, name in enumerate(sevi.CATEGORIES)]
-    tokens = mentions.texts(host.processor.tokenizer, answer.tokens)
+    tokens = mentions.texts(host.tokens, answer.tokens)
     return Reading("semantic", {"category": category}, ["heads: " + ", ".join(shares)], subjects, tokens)
 
 
@@ -239,8 +239,8 @@ def contrast(host: Host, subjects: Sequence[Subject], options: Options) -> Readi
     """Strength of a contrast at each generated token, and how far both branches are apart."""
     (answer,) = answered(host, subjects, options.method, options, {})
     arrays = {name: answer.observed[name] for name in ("alpha", "jsd")}
-    tokens = mentions.texts(host.processor.tokenizer, answer.tokens)
-    marks = mentions.marks(host.processor.tokenizer, answer.tokens, subjects[0].objects)
+    tokens = mentions.texts(host.tokens, answer.tokens)
+    marks = mentions.marks(host.tokens, answer.tokens, subjects[0].objects)
     alpha = arrays["alpha"].values
     summary = [f"alpha from {alpha.min():.2f} to {alpha.max():.2f}, median {np.median(alpha):.2f}: {answer.text}"]
     return Reading("contrast", arrays, summary, subjects, tokens, marks)

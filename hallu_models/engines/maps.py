@@ -35,9 +35,7 @@ class Maps:
         batch = torch.arange(len(head), device=head.device)
         query = call.query[batch, head, rows].float()
         # The scores are a new tensor, and edited in place.
-        scores = (query @ call.key[batch, head // call.group].float().transpose(1, 2)).mul_(call.scaling)
-        if call.softcap is not None:
-            scores = call.softcap * torch.tanh(scores / call.softcap)
+        scores = call.capped((query @ call.key[batch, head // call.group].float().transpose(1, 2)).mul_(call.scaling))
         return scores.masked_fill_(~self._visible(head, rows), HIDDEN).softmax(dim=-1)
 
     def head(self, number: int) -> Tensor:

@@ -19,9 +19,7 @@ def scores(call: AttentionCall, layout: Layout, columns: Columns) -> Tensor:
     """Pre-softmax scores (B, H, Lk) of each row's last position in float32, hidden columns at :data:`HIDDEN`."""
     batch, heads, _, size = call.query.shape
     last = layout.last_row(call.query.transpose(1, 2)).view(batch, -1, call.group, size)
-    raw = (last.float() @ call.key.float().transpose(2, 3)).view(batch, heads, -1) * call.scaling
-    if call.softcap is not None:
-        raw = call.softcap * torch.tanh(raw / call.softcap)
+    raw = call.capped((last.float() @ call.key.float().transpose(2, 3)).view(batch, heads, -1) * call.scaling)
     visible = _visible(call, layout, columns)
     return raw if visible is None else raw.masked_fill(~visible, HIDDEN)
 

@@ -79,9 +79,10 @@ class AttentionCall:
         scaling = self.options.get("scaling")
         return self.query.shape[-1] ** -0.5 if scaling is None else scaling
 
-    @property
-    def softcap(self) -> float | None:
-        return self.options.get("softcap")
+    def capped(self, scores: Tensor) -> Tensor:
+        """Scores under the soft cap that the layer has, if it has one."""
+        cap = self.options.get("softcap")
+        return scores if cap is None else cap * torch.tanh(scores / cap)
 
     @property
     def window(self) -> int | None:

@@ -175,6 +175,11 @@ def logits_of(output: Any) -> Tensor:
     return output.logits  # type: ignore[no-any-return]
 
 
+def plain_logits(model: Any, inputs: Mapping[str, Any]) -> Tensor:
+    """(B, L, V) of one forward over model inputs, without a cache."""
+    return logits_of(model(**inputs, use_cache=False))
+
+
 def with_logits(output: Any, logits: Tensor) -> Any:
     """The output with other logits."""
     output.logits = logits

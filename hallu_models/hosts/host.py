@@ -62,6 +62,11 @@ class Host:
         return not hasattr(self.model, "qformer")
 
     @property
+    def tokens(self) -> Any:
+        """The tokenizer, for texts of single tokens."""
+        return self.processor.tokenizer
+
+    @property
     def context(self) -> int | None:
         """Columns that the decoder was built for; None where the configuration does not say."""
         return getattr(self.decoder.config, "max_position_embeddings", None)
