@@ -22,7 +22,7 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import generation, methods, provenance
+from hallu_models import generation, methods, provenance, results_saved
 from hallu_models.engines.passes import image_features
 from hallu_models.host import UnsupportedModel, load
 from hallu_models.recovery import Answers, digest
@@ -88,6 +88,7 @@ class HalluModel(lmms):
         **parameters: Any,
     ) -> None:
         super().__init__()
+        results_saved.new_run()
         chosen = parameters.pop("method", None) if self.model_id == "hallu" else self.method
         self.batch_size = _positive("batch_size", batch_size)
         if max_batch_size is not None:
@@ -151,16 +152,39 @@ class HalluModel(lmms):
             logger.info(f"hallu: {params.canonical({k: v for k, v in self.run.items() if not isinstance(v, dict)})}")
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
-        """Answer all requests; any failure but lack of memory ends the run and names its document."""
-        record_in_results(requests, {**self.run, **self._provenance(requests)})
+        """Answer all requests; any failure but lack of memory ends the run and names its document.
+
+        Answers are kept in a file as batches finish. Under lmms-eval's command line it goes once the results are
+        written, otherwise when this returns.
+        """
+        origin = self._provenance(requests)
+        arguments = record_in_results(requests, {**self.run, **origin})
+        if not requests:
+            return []
+        # Runs that ask otherwise write other files, so they can go on side by side.
+        asked = {task: found["documents"] for task, found in origin["questions"].items()}
+        asked |= {name: getattr(arguments, name, None) for name in ("gen_kwargs", "offset")}
+        with Answers(digest(self.run, self._world_size, asked), self._rank, self._world_size) as kept:
+            answers = self._answers(requests, kept)
+        if arguments is None:
+            kept.forget()
+        else:
+            results_saved.when_saved(
+                kept.forget_run, f"the finished answers stay in {kept.path.parent}; the same command goes on from there"
+            )
+        return answers
+
+    def _answers(self, requests: list[Instance], kept: Answers) -> list[GenerationResult]:
         answers: list[GenerationResult | None] = [None] * len(requests)
-        kept = Answers(digest(self.run, self._rank, self._world_size))
         keys = [self._key(request) for request in requests]
         for index, key in enumerate(keys):
             answers[index] = kept.get(key) if key else None
         missing = [index for index, answer in enumerate(answers) if answer is None]
         if len(missing) < len(requests):
             logger.info(f"{len(requests) - len(missing)} answers of an unfinished run are taken from {kept.path}")
+        # A request that stands twice (ranks are padded to one number of them) is answered once.
+        first = {key: index for index, key in reversed([*enumerate(keys)]) if key}
+        missing = [index for index in missing if first.get(keys[index] or "", index) == index]
         session = Session(self.host, self.interventions, branch=self.branch, images=self.images)
         if self._needs_other_images:
             self._require_other_documents(requests)
@@ -168,22 +192,21 @@ class HalluModel(lmms):
         try:
             with session.attached(), self._progress(len(missing)) as bar:
                 for batch in self._batches(requests, missing):
-                    for index, answer in zip(batch, self._answer([requests[index] for index in batch], session)):
-                        answers[index] = answer
-                        tokens += answer.token_counts.output_tokens
-                        if key := keys[index]:
-                            kept.add(key, answer)
-                    bar.update(len(batch))
-                    bar.set_postfix_str(f"{tokens / (time.perf_counter() - began):.0f} tokens/s")
+                    for part, found in self._answer(requests, batch, session):
+                        kept.add((key, answer) for index, answer in zip(part, found) if (key := keys[index]))
+                        for index, answer in zip(part, found):
+                            answers[index] = answer
+                            tokens += answer.token_counts.output_tokens
+                        bar.update(len(part))
+                        bar.set_postfix_str(f"{tokens / (time.perf_counter() - began):.0f} tokens/s")
         except BaseException:
             if len(kept):
-                kept.save()
                 logger.error(
                     f"{len(kept)} finished answers are kept in {kept.path}; the same command goes on from there"
                 )
             raise
-        kept.forget()
         self._report(time.perf_counter() - began, tokens, session)
+        answers = [answers[first[key]] if key else answer for key, answer in zip(keys, answers)]
         assert all(answer is not None for answer in answers)
         return answers  # type: ignore[return-value]
 
@@ -234,23 +257,25 @@ class HalluModel(lmms):
     def _prompt_lengths(self, contexts: list[str]) -> list[int]:
         return [len(ids) for ids in self.host.processor.tokenizer(contexts, add_special_tokens=False)["input_ids"]]
 
-    def _answer(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
-        """Answers of one batch. When memory runs out the batch size is halved, for good, and the batch goes on."""
-        done: list[GenerationResult] = []
-        while len(done) < len(batch):
-            part = batch[len(done) : len(done) + self.batch_size]
+    def _answer(
+        self, requests: list[Instance], batch: list[int], session: Session
+    ) -> Iterator[tuple[list[int], list[GenerationResult]]]:
+        """A batch's answers in parts. When memory runs out the batch size is halved, for good, and it goes on."""
+        while batch:
+            part = batch[: self.batch_size]
             try:
-                done += self._generate(part, session)
+                found = self._generate([requests[index] for index in part], session)
             except Exception as error:
                 if len(part) == 1 or not should_reduce_batch_size(error):
                     raise
                 self.batch_size = len(part) // 2
                 logger.warning(f"out of memory: batch size is {self.batch_size} from here on")
             else:
+                batch = batch[len(part) :]
+                yield part, found
                 continue
             # Outside the handler: its traceback keeps the failed batch's tensors alive.
             torch.cuda.empty_cache()
-        return done
 
     def _generate(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
         conversations = [self._conversation(request) for request in batch]
@@ -355,17 +380,19 @@ class HalluModel(lmms):
         )
 
 
-def record_in_results(requests: list[Instance], run: dict[str, Any]) -> None:
+def record_in_results(requests: list[Instance], run: dict[str, Any]) -> Any:
     """Put the run's settings into lmms-eval's results file, as ``config.resolved_cli_args.hallu``.
 
-    The runner stores its parsed command line there; tasks hold a reference to it.
+    The runner stores its parsed command line there; tasks hold a reference to it. Returns that; None where the
+    evaluation was not started by a command line.
     """
     for request in requests:
         task = getattr(request.args[1], "__self__", None)
         arguments = getattr(task, "args", None)
         if arguments is not None:
             arguments.hallu = run
-            return
+            return arguments
+    return None
 
 
 def _generate_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,10 @@ def load():
     return get
 
 
+def kept_lines(recovery):
+    return [line for path in recovery.glob("*.jsonl") for line in path.read_text().splitlines()]
+
+
 def texts(answers):
     return [answer.text for answer in answers]
 
@@ -146,6 +150,85 @@ def test_an_unreadable_image_names_task_and_document_and_loses_nothing(load, rec
     assert texts(model.generate_until(requests(model, DOCS[:6]))) == expected
     assert len(asked) == 6 - finished
     assert not list(recovery.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit, OSError])
+def test_what_ends_a_run_leaves_the_batches_before_it_in_the_file(load, recovery, monkeypatch, end):
+    model = load(batch_size=4)
+    expected = texts(model.generate_until(requests(model, DOCS[:10])))
+    plain, seen = model.host.model.generate, []
+
+    def interrupted(**inputs):
+        if len(seen) == 2:
+            raise end("now")
+        seen.append(len(kept_lines(recovery)))
+        return plain(**inputs)
+
+    monkeypatch.setattr(model.host.model, "generate", interrupted)
+    with pytest.raises((end, RuntimeError)):
+        model.generate_until(requests(model, DOCS[:10]))
+    assert seen == [0, 4] and len(kept_lines(recovery)) == 8
+    asked = []
+    monkeypatch.setattr(
+        model.host.model, "generate", lambda **inputs: asked.append(len(inputs["input_ids"])) or plain(**inputs)
+    )
+    assert texts(model.generate_until(requests(model, DOCS[:10]))) == expected
+    assert asked == [2]
+
+
+def test_what_fitted_into_memory_is_kept_when_the_rest_of_its_batch_does_not(load, recovery, monkeypatch):
+    model = load(batch_size=4)
+    plain, calls = model.host.model.generate, []
+
+    def small_memory(**inputs):
+        calls.append(len(inputs["input_ids"]))
+        if len(calls) != 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return plain(**inputs)
+
+    monkeypatch.setattr(model.host.model, "generate", small_memory)
+    monkeypatch.setattr(model, "batch_size", 4)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        model.generate_until(requests(model, DOCS[:4]))
+    assert calls == [4, 2, 2, 1]
+    assert len(kept_lines(recovery)) == 2
+
+
+def test_sampled_answers_are_not_kept(load, recovery, monkeypatch):
+    model = load("llava_base", batch_size=1)
+    sampled = {"max_new_tokens": 4, "temperature": 5.0, "until": []}
+    broken = [*DOCS[:3], {**DOCS[3], "broken": True}]
+    with pytest.raises(RuntimeError):
+        model.generate_until([*requests(model, DOCS[:2], task="greedy"), *requests(model, broken, sampled)])
+    assert len(kept_lines(recovery)) == 2
+    asked, plain = [], model.host.model.generate
+    monkeypatch.setattr(
+        model.host.model, "generate", lambda **inputs: asked.append(inputs["do_sample"]) or plain(**inputs)
+    )
+    model.generate_until([*requests(model, DOCS[:2], task="greedy"), *requests(model, DOCS[:4], sampled)])
+    assert asked == [True] * 4
+
+
+def test_a_request_that_stands_twice_is_answered_once_unless_it_is_sampled(load, monkeypatch):
+    model = load("llava_base", batch_size=4)
+    asked, plain = [], model.host.model.generate
+    monkeypatch.setattr(
+        model.host.model, "generate", lambda **inputs: asked.append(len(inputs["input_ids"])) or plain(**inputs)
+    )
+    twice = [*requests(model, DOCS[:2])] * 2
+    answers = texts(model.generate_until(twice))
+    assert answers[:2] == answers[2:] and sum(asked) == 2
+    asked.clear()
+    model.generate_until([*requests(model, DOCS[:2], {"max_new_tokens": 4, "temperature": 5.0})] * 2)
+    assert sum(asked) == 4
+
+
+def test_a_run_that_asks_otherwise_goes_on_beside_one_that_is_not_finished(load, recovery):
+    model = load(batch_size=1)
+    for number in (3, 4):
+        with pytest.raises(RuntimeError):
+            model.generate_until(requests(model, [*DOCS[:number], {**DOCS[number], "broken": True}]))
+    assert len(list(recovery.glob("*.jsonl"))) == 2
 
 
 def test_kept_answers_belong_to_one_method_setting(load, recovery):
