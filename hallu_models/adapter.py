@@ -22,7 +22,7 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import generation, methods, provenance, results_saved
+from hallu_models import generation, methods, provenance, ranks, results_saved
 from hallu_models.engines.passes import image_features
 from hallu_models.host import UnsupportedModel, load
 from hallu_models.recovery import Answers, digest
@@ -103,20 +103,21 @@ class HalluModel(lmms):
         # Wrong names end the run before minutes go into loading a model.
         methods.check(chosen, parameters, _ARGUMENTS)
         chosen_images(images)
-        # Ranks wait for the slowest at the end, which may take hours on a large task.
+        # Ranks wait for the slowest at the end, which may take hours on a large task; one that fails ends them all.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
         self.device = torch.device(device) if device and self._world_size == 1 else self.accelerator.device
-        self.host = load(
-            pretrained,
-            device=str(self.device),
-            dtype=dtype,
-            revision=revision,
-            attn_implementation=attn_implementation,
-            device_map=device_map,
-            trust_remote_code=bool(trust_remote_code),
-            quantization=quantization,
-        )
+        with ranks.ending_all(self._world_size):
+            self.host = load(
+                pretrained,
+                device=str(self.device),
+                dtype=dtype,
+                revision=revision,
+                attn_implementation=attn_implementation,
+                device_map=device_map,
+                trust_remote_code=bool(trust_remote_code),
+                quantization=quantization,
+            )
         if default and default.model_types and self.host.family != self.family:
             fitting = f"{self.host.family}_{self.method or 'base'}" if self.host.family else "hallu"
             raise UnsupportedModel(
@@ -157,15 +158,16 @@ class HalluModel(lmms):
         Answers are kept in a file as batches finish. Under lmms-eval's command line it goes once the results are
         written, otherwise when this returns.
         """
-        origin = self._provenance(requests)
-        arguments = record_in_results(requests, {**self.run, **origin})
-        if not requests:
-            return []
-        # Runs that ask otherwise write other files, so they can go on side by side.
-        asked = {task: found["documents"] for task, found in origin["questions"].items()}
-        asked |= {name: getattr(arguments, name, None) for name in ("gen_kwargs", "offset")}
-        with Answers(digest(self.run, self._world_size, asked), self._rank, self._world_size) as kept:
-            answers = self._answers(requests, kept)
+        with ranks.ending_all(self._world_size):
+            origin = self._provenance(requests)
+            arguments = record_in_results(requests, {**self.run, **origin})
+            if not requests:
+                return []
+            # Runs that ask otherwise write other files, so they can go on side by side.
+            asked = {task: found["documents"] for task, found in origin["questions"].items()}
+            asked |= {name: getattr(arguments, name, None) for name in ("gen_kwargs", "offset")}
+            with Answers(digest(self.run, self._world_size, asked), self._rank, self._world_size) as kept:
+                answers = self._answers(requests, kept)
         if arguments is None:
             kept.forget()
         else:
