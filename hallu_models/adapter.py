@@ -53,6 +53,10 @@ _ARGUMENTS = (
 )
 
 
+class DocumentError(RuntimeError):
+    """A document that could not be answered, by its method, task, split and number, and why."""
+
+
 class HalluModel(lmms):
     """A family's model with a method on it. Subclasses bind ``model_id``, ``family`` and ``method``.
 
@@ -281,20 +285,22 @@ class HalluModel(lmms):
 
     def _generate(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
         conversations = [self._conversation(request) for request in batch]
-        if self._needs_other_images:
-            pairs = zip(batch, conversations)
-            session.other_images = [image for pair in pairs for image in self._other_images(*pair)] or None
         until = batch[0].args[2].get("until") or ()
         options = _generate_options(batch[0].args[2])
         try:
+            if self._needs_other_images:
+                pairs = zip(batch, conversations)
+                session.other_images = [image for pair in pairs for image in self._other_images(*pair)] or None
             answers = generation.generate_in(
                 session, conversations, until=[until] if isinstance(until, str) else until, **options
             )
+        except DocumentError:
+            raise
         except Exception as error:
             if len(batch) > 1 and should_reduce_batch_size(error):
                 raise
             others = f" and the {len(batch) - 1} documents batched with it" if len(batch) > 1 else ""
-            raise RuntimeError(f"{_place(batch[0])}{others}: {error}") from error
+            raise DocumentError(f"{self._place(batch[0])}{others}: {_said(error)}") from error
         return [
             GenerationResult(a.text, TokenCounts(input_tokens=a.prompt_tokens, output_tokens=a.tokens)) for a in answers
         ]
@@ -308,7 +314,11 @@ class HalluModel(lmms):
             images = iter(generation.images_of(messages))
             return [{**message, "content": _with_images(message["content"], images)} for message in messages]
         except Exception as error:
-            raise RuntimeError(f"{_place(request)}: {type(error).__name__}: {error}") from error
+            raise DocumentError(f"{self._place(request)}: {_said(error)}") from error
+
+    def _place(self, request: Instance) -> str:
+        _, _, _, doc_id, task, split = request.args
+        return f"method {self.run['method']}, task {task}, split {split}, document {doc_id}"
 
     @property
     def _needs_other_images(self) -> bool:
@@ -333,10 +343,18 @@ class HalluModel(lmms):
         for _ in range(OTHER_DOCUMENTS):
             if len(found) >= wanted or not own:
                 break
-            other = generation.images_of(doc_to_messages(documents[rng.randrange(len(documents))]))
+            number = rng.randrange(len(documents))
+            try:
+                other = generation.images_of(doc_to_messages(documents[number]))
+            except Exception as error:
+                raise DocumentError(
+                    f"{self._place(request)}: the other image, of document {number}: {_said(error)}"
+                ) from error
             found += [image for image in other if all(image.tobytes() != mine.tobytes() for mine in own)]
         if len(found) < len(own):
-            raise RuntimeError(f"{_place(request)}: no other image in {OTHER_DOCUMENTS} random documents of the task")
+            raise DocumentError(
+                f"{self._place(request)}: no other image in {OTHER_DOCUMENTS} random documents of the task"
+            )
         return found[: len(own)] if self._pick == "random" else [self._least_similar(image, found) for image in own]
 
     @property
@@ -413,9 +431,8 @@ def _with_images(content: Any, images: Iterator[Any]) -> Any:
     return [{"type": "image", "image": next(images)} if part["type"] == "image" else part for part in content]
 
 
-def _place(request: Instance) -> str:
-    _, _, _, doc_id, task, split = request.args
-    return f"task {task}, split {split}, document {doc_id}"
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _positive(name: str, value: Any) -> int:

@@ -138,7 +138,7 @@ def test_an_unreadable_image_names_task_and_document_and_loses_nothing(load, rec
     model = load(batch_size=1)
     expected = texts(model.generate_until(requests(model, DOCS[:6])))
     broken = [*DOCS[:5], {**DOCS[5], "broken": True}]
-    with pytest.raises(RuntimeError, match=r"task some_task, split test, document 5: OSError: image file is truncated"):
+    with pytest.raises(RuntimeError, match=r"^method vhr, task some_task, split test, document 5: OSError: image file"):
         model.generate_until(requests(model, broken))
     kept = list(recovery.glob("*.jsonl"))
     assert len(kept) == 1
@@ -246,8 +246,24 @@ def test_any_other_exception_is_raised_with_its_document(load, monkeypatch):
         raise ValueError("something else")
 
     monkeypatch.setattr(model.host.model, "generate", fail)
-    with pytest.raises(RuntimeError, match=r"some_task.*3 documents batched with it: something else"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"method vhr, task some_task.*document \d+ and the 3 documents batched with it: ValueError: something",
+    ):
         model.generate_until(requests(model, DOCS[:4]))
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_damaged_picture_names_the_document_that_has_it_also_as_another_ones_other_image(load, size):
+    model = load("llava_cicd", batch_size=size)
+    docs = [*DOCS[:3], {**DOCS[3], "broken": True}]
+    with pytest.raises(RuntimeError, match=r"method cicd, task some_task.*document \d") as raised:
+        model.generate_until(requests(model, docs)[:3])
+    assert "the other image, of document 3: OSError: image file is truncated" in str(raised.value)
+    with pytest.raises(
+        RuntimeError, match=r"^method cicd, task some_task, split test, document 3: OSError: image file"
+    ):
+        model.generate_until(requests(model, docs)[3:])
 
 
 def test_a_document_without_an_image_is_answered_and_counted(load):
