@@ -25,6 +25,7 @@ import registry
 from hallu_models import generation, methods, provenance, ranks, results_saved
 from hallu_models.engines.passes import image_features
 from hallu_models.host import UnsupportedModel, load
+from hallu_models.pace import Pace, peak_memory
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session, chosen_images
 from registry import params
@@ -195,6 +196,7 @@ class HalluModel(lmms):
         if self._needs_other_images:
             self._require_other_documents(requests)
         began, tokens = time.perf_counter(), 0
+        expected = Pace(len(missing), began)
         try:
             with session.attached(), self._progress(len(missing)) as bar:
                 for batch in self._batches(requests, missing):
@@ -205,6 +207,8 @@ class HalluModel(lmms):
                             tokens += answer.token_counts.output_tokens
                         bar.update(len(part))
                         bar.set_postfix_str(f"{tokens / (time.perf_counter() - began):.0f} tokens/s")
+                        if (line := expected.answered(len(part), time.perf_counter())) and self._rank == 0:
+                            logger.info("; ".join(filter(None, [line, peak_memory(self.device)])))
         except BaseException:
             if len(kept):
                 logger.error(

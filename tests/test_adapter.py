@@ -103,6 +103,17 @@ def test_token_counts(load):
     assert [answer.token_counts.input_tokens for answer in answers] == [3 + 64 + 3, 3 + 5]
 
 
+def test_the_log_says_once_how_long_the_run_will_take(load):
+    from loguru import logger
+
+    model, said = load(batch_size=2), []
+    sink = logger.add(lambda message: said.append(message.record["message"]), level="INFO")
+    model.generate_until(requests(model, DOCS))
+    logger.remove(sink)
+    (line,) = [line for line in said if "about" in line]
+    assert line.endswith("s for the other 10 documents, if they are like the first 8")
+
+
 def test_out_of_memory_halves_the_batch_and_answers_everything_once(load, monkeypatch):
     model = load(batch_size=16)
     expected = texts(model.generate_until(requests(model, DOCS)))
