@@ -242,6 +242,12 @@ def test_a_run_that_asks_otherwise_goes_on_beside_one_that_is_not_finished(load,
     assert len(list(recovery.glob("*.jsonl"))) == 2
 
 
+def test_a_run_that_cannot_keep_its_answers_goes_on(load, recovery):
+    recovery.write_text("a file where the folder would be")
+    model = load(batch_size=4)
+    assert all(texts(model.generate_until(requests(model, DOCS[:10]))))
+
+
 def test_kept_answers_belong_to_one_method_setting(load, recovery):
     model, other = load(batch_size=1), load(batch_size=1, alpha=1.5)
     with pytest.raises(RuntimeError):
