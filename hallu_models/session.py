@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -26,14 +27,17 @@ from hallu_models.observations import Observation, Record, recorded
 Images = str | int
 """Which images of a prompt methods act on: "all", "last", or a number from 1."""
 
-_ATTACHED: WeakSet[Any] = WeakSet()
+_OWNERS: WeakKeyDictionary[Any, threading.Thread] = WeakKeyDictionary()
+"""The thread that holds a model: nobody else may attach to it."""
+_TAKING, _INSPECTING = threading.Lock(), threading.Lock()
 
 
 class Session:
     """Interventions on one model. Made by :func:`attach`.
 
     A generation begins with a forward on an empty cache (the prefill); its state lives here until the next one
-    begins. ``observations`` reports on the latest.
+    begins. ``observations`` reports on the latest. The thread that attached it generates; any other is refused,
+    unless it calls :meth:`generate`.
     """
 
     def __init__(
@@ -74,6 +78,9 @@ class Session:
         self._given: dict[str, Any] = {}
         self._generating = False
         self._encoded: Any = None
+        self._thread = threading.current_thread()
+        self._running = threading.RLock()
+        self._left = True
         self._forget()
 
     def _forget(self) -> None:
@@ -140,25 +147,71 @@ class Session:
         """The edits are on the model inside, and gone afterwards, however it is left."""
         host = self.host
         _refuse_nesting(host.model)
-        if self.idle:
-            yield self
-            return
         with contextlib.ExitStack() as stack:
-            _ATTACHED.add(host.model)
-            stack.callback(_ATTACHED.discard, host.model)
-            stack.enter_context(_replaced(host.model, "generate", self._generate))
-            for module, hook in ((host.model, self._before_model), (host.decoder, self._before_decoder)):
-                stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
-            if self._contrasting is not None:
-                stack.callback(host.causal.register_forward_hook(self._after_model).remove)
-                if self._mode == "sequential":
-                    head = host.causal.get_output_embeddings()
-                    stack.callback(head.register_forward_hook(self._after_head).remove)
-            edits = {host.attention[layer]: partial(self._edit, layer) for layer in self.edited_layers}
-            stack.enter_context(attention.edited(host.decoder, edits))
+            if not self.idle:
+                stack.enter_context(_held(host.model))
+            self._thread, self._left = threading.current_thread(), False
+            if not self.idle:
+                stack.enter_context(_replaced(host.model, "generate", self._generate))
+                for module, hook in ((host.model, self._before_model), (host.decoder, self._before_decoder)):
+                    stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+                if self._contrasting is not None:
+                    stack.callback(host.causal.register_forward_hook(self._after_model).remove)
+                    if self._mode == "sequential":
+                        head = host.causal.get_output_embeddings()
+                        stack.callback(head.register_forward_hook(self._after_head).remove)
+                edits = {host.attention[layer]: partial(self._edit, layer) for layer in self.edited_layers}
+                stack.enter_context(attention.edited(host.decoder, edits))
+            # The last to be entered: edits go when no thread generates with them any more.
+            stack.enter_context(self._until_generated())
             yield self
 
+    @contextlib.contextmanager
+    def _until_generated(self) -> Iterator[None]:
+        """On exit, wait for a generation in another thread; after an error it ends at its next token instead."""
+        try:
+            yield
+            with self._running:
+                self._left = True
+        finally:
+            self._left = True
+            with self._running:
+                pass
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's ``generate`` in the calling thread, whichever it is: what to give to a streamer's thread.
+
+        One thread generates at a time, and others wait here. Leaving the block waits for the generation; where it is
+        left by an error, the generation ends with a RuntimeError at its next token, as does one that begins later.
+        """
+        with self._running:
+            self._refuse_other_threads(threading.current_thread())
+            before, self._thread = self._thread, threading.current_thread()
+            try:
+                return self.host.model.generate(*args, **kwargs)
+            finally:
+                self._thread = before
+
+    def _refuse_other_threads(self, owner: threading.Thread | None = None) -> None:
+        """Raises RuntimeError in a thread that is not the session's, and after its block was left."""
+        owner, here = owner or self._thread, threading.current_thread()
+        if here is not owner:
+            raise RuntimeError(
+                f"thread {here.name!r} uses a model on which thread {owner.name!r} has a session of "
+                f"{self._name!r}; hand session.generate to that thread instead of model.generate, or wait until the "
+                "block is left"
+            )
+        if self._left:
+            raise RuntimeError(
+                f"the session of {self._name!r} is over, for its block was left; generate inside it, or attach again"
+            )
+
+    @property
+    def _name(self) -> str:
+        return "+".join(self.layers) or "none"
+
     def _generate(self, generate: Any, *args: Any, **kwargs: Any) -> Any:
+        self._refuse_other_threads()
         _refuse_decoding(kwargs)
         # A compiled decode step would not see the edits of this session.
         kwargs.setdefault("disable_compile", True)
@@ -198,6 +251,7 @@ class Session:
     # Hooks on the model and its decoder.
 
     def _before_model(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._refuse_other_threads()
         if self._collect is not None:
             return
         # Images that generate has encoded before the first forward.
@@ -209,6 +263,7 @@ class Session:
             }
 
     def _before_decoder(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._refuse_other_threads()
         if self._collect is not None:
             return None
         if kwargs.get("inputs_embeds") is None:
@@ -338,6 +393,9 @@ class Session:
     # The layers.
 
     def _edit(self, layer: int, call: AttentionCall) -> Tensor:
+        if threading.current_thread() is not self._thread:
+            # A forward that was under way when this session was attached ends as it began; its next one is refused.
+            return call.outputs()
         if self._collect is not None:
             return self._collect(layer, call)
         assert self._layout is not None
@@ -433,10 +491,29 @@ def _plain(layer: int, call: AttentionCall) -> Tensor:
     return call.outputs()
 
 
+@contextlib.contextmanager
+def _held(model: Any) -> Iterator[None]:
+    """Inside, the model is this thread's; RuntimeError where it is one's already."""
+    with _TAKING:
+        _refuse_nesting(model)
+        _OWNERS[model] = threading.current_thread()
+    try:
+        yield
+    finally:
+        del _OWNERS[model]
+
+
 def _refuse_nesting(model: Any) -> None:
-    if model in _ATTACHED:
+    """Raises RuntimeError where the model has a session, of this thread or of another one, which is named."""
+    owner, here = _OWNERS.get(model), threading.current_thread()
+    if owner is here:
         raise RuntimeError(
             'this model has a session already; write a composition such as method="eah+vhr" instead of nesting'
+        )
+    if owner is not None:
+        raise RuntimeError(
+            f"thread {owner.name!r} has a session on this model, so thread {here.name!r} cannot attach another; wait "
+            "until its block is left, hand its session.generate to this thread, or load a model for each thread"
         )
 
 
@@ -476,8 +553,12 @@ def attach(
     of a prompt methods act on, "all", "last" or a number from 1; a choice needs conversations (:meth:`Host.generate`).
     parameters: the method's. On exit, also by an exception, the model is what it was.
     """
-    _refuse_nesting(model.model if isinstance(model, Host) else model)
-    host = model if isinstance(model, Host) else inspect(model, processor)
+    if isinstance(model, Host):
+        host = model
+    else:
+        # Looking at a model switches its attention for a moment, to a name that is the same for all models.
+        with _held(model), _INSPECTING:
+            host = inspect(model, processor)
     interventions = methods.build(method, host.family, host.depth, parameters)
     session = Session(host, interventions, observe=observe, branch=branch, other_images=other_images, images=images)
     with session.attached():
