@@ -22,10 +22,11 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import generation, methods, provenance, self_check
+from hallu_models import generation, methods, provenance, ranks, results_saved, self_check
 from hallu_models.engines.passes import image_features
 from hallu_models.hosts import processors
 from hallu_models.hosts.host import UnsupportedModel, load
+from hallu_models.pace import Pace, peak_memory
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session, chosen_images
 from registry import params
@@ -52,6 +53,10 @@ _ARGUMENTS = (
     "images",
     "quantization",
 )
+
+
+class DocumentError(RuntimeError):
+    """A document that could not be answered, by its method, task, split and number, and why."""
 
 
 class HalluModel(lmms):
@@ -89,6 +94,7 @@ class HalluModel(lmms):
         **parameters: Any,
     ) -> None:
         super().__init__()
+        results_saved.new_run()
         chosen = parameters.pop("method", None) if self.model_id == "hallu" else self.method
         self.batch_size = _positive("batch_size", batch_size)
         if max_batch_size is not None:
@@ -103,20 +109,21 @@ class HalluModel(lmms):
         # Wrong names end the run before minutes go into loading a model.
         methods.check(chosen, parameters, _ARGUMENTS)
         chosen_images(images)
-        # Ranks wait for the slowest at the end, which may take hours on a large task.
+        # Ranks wait for the slowest at the end, which may take hours on a large task; one that fails ends them all.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
         self.device = torch.device(device) if device and self._world_size == 1 else self.accelerator.device
-        self.host = load(
-            pretrained,
-            device=str(self.device),
-            dtype=dtype,
-            revision=revision,
-            attn_implementation=attn_implementation,
-            device_map=device_map,
-            trust_remote_code=bool(trust_remote_code),
-            quantization=quantization,
-        )
+        with ranks.ending_all(self._world_size):
+            self.host = load(
+                pretrained,
+                device=str(self.device),
+                dtype=dtype,
+                revision=revision,
+                attn_implementation=attn_implementation,
+                device_map=device_map,
+                trust_remote_code=bool(trust_remote_code),
+                quantization=quantization,
+            )
         if default and default.model_types and self.host.family != self.family:
             fitting = f"{self.host.family}_{self.method or 'base'}" if self.host.family else "hallu"
             raise UnsupportedModel(
@@ -156,39 +163,65 @@ class HalluModel(lmms):
             logger.info(f"hallu: {params.canonical({k: v for k, v in self.run.items() if not isinstance(v, dict)})}")
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
-        """Answer all requests; any failure but lack of memory ends the run and names its document."""
-        record_in_results(requests, {**self.run, **self._provenance(requests)})
+        """Answer all requests; any failure but lack of memory ends the run and names its document.
+
+        Answers are kept in a file as batches finish. Under lmms-eval's command line it goes once the results are
+        written, otherwise when this returns.
+        """
+        with ranks.ending_all(self._world_size):
+            origin = self._provenance(requests)
+            arguments = record_in_results(requests, {**self.run, **origin})
+            if not requests:
+                return []
+            # Runs that ask otherwise write other files, so they can go on side by side.
+            asked = {task: found["documents"] for task, found in origin["questions"].items()}
+            asked |= {name: getattr(arguments, name, None) for name in ("gen_kwargs", "offset")}
+            with Answers(digest(self.run, self._world_size, asked), self._rank, self._world_size) as kept:
+                answers = self._answers(requests, kept)
+        if arguments is None:
+            kept.forget()
+        else:
+            results_saved.when_saved(
+                kept.forget_run, f"the finished answers stay in {kept.path.parent}; the same command goes on from there"
+            )
+        return answers
+
+    def _answers(self, requests: list[Instance], kept: Answers) -> list[GenerationResult]:
         answers: list[GenerationResult | None] = [None] * len(requests)
-        kept = Answers(digest(self.run, self._rank, self._world_size))
         keys = [self._key(request) for request in requests]
         for index, key in enumerate(keys):
             answers[index] = kept.get(key) if key else None
         missing = [index for index, answer in enumerate(answers) if answer is None]
         if len(missing) < len(requests):
             logger.info(f"{len(requests) - len(missing)} answers of an unfinished run are taken from {kept.path}")
+        # A request that stands twice (ranks are padded to one number of them) is answered once.
+        first = {key: index for index, key in reversed([*enumerate(keys)]) if key}
+        missing = [index for index in missing if first.get(keys[index] or "", index) == index]
         session = Session(self.host, self.interventions, branch=self.branch, images=self.images)
         if self._needs_other_images:
             self._require_other_documents(requests)
         began, tokens = time.perf_counter(), 0
+        expected = Pace(len(missing), began)
         try:
             with session.attached(), self._progress(len(missing)) as bar:
                 for batch in self._batches(requests, missing):
-                    for index, answer in zip(batch, self._answer([requests[index] for index in batch], session)):
-                        answers[index] = answer
-                        tokens += answer.token_counts.output_tokens
-                        if key := keys[index]:
-                            kept.add(key, answer)
-                    bar.update(len(batch))
-                    bar.set_postfix_str(f"{tokens / (time.perf_counter() - began):.0f} tokens/s")
+                    for part, found in self._answer(requests, batch, session):
+                        kept.add((key, answer) for index, answer in zip(part, found) if (key := keys[index]))
+                        for index, answer in zip(part, found):
+                            answers[index] = answer
+                            tokens += answer.token_counts.output_tokens
+                        bar.update(len(part))
+                        bar.set_postfix_str(f"{tokens / (time.perf_counter() - began):.0f} tokens/s")
+                        if (line := expected.answered(len(part), time.perf_counter())) and self._rank == 0:
+                            logger.info("; ".join(filter(None, [line, peak_memory(self.device)])))
         except BaseException:
             if len(kept):
-                kept.save()
                 logger.error(
                     f"{len(kept)} finished answers are kept in {kept.path}; the same command goes on from there"
                 )
             raise
-        kept.forget()
         self._report(time.perf_counter() - began, tokens, session)
+        answers = [answers[first[key]] if key else answer for key, answer in zip(keys, answers)]
         assert all(answer is not None for answer in answers)
         return answers  # type: ignore[return-value]
 
@@ -240,40 +273,44 @@ class HalluModel(lmms):
     def _prompt_lengths(self, contexts: list[str]) -> list[int]:
         return processors.lengths(self.host.processor, contexts)
 
-    def _answer(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
-        """Answers of one batch. When memory runs out the batch size is halved, for good, and the batch goes on."""
-        done: list[GenerationResult] = []
-        while len(done) < len(batch):
-            part = batch[len(done) : len(done) + self.batch_size]
+    def _answer(
+        self, requests: list[Instance], batch: list[int], session: Session
+    ) -> Iterator[tuple[list[int], list[GenerationResult]]]:
+        """A batch's answers in parts. When memory runs out the batch size is halved, for good, and it goes on."""
+        while batch:
+            part = batch[: self.batch_size]
             try:
-                done += self._generate(part, session)
+                found = self._generate([requests[index] for index in part], session)
             except Exception as error:
                 if len(part) == 1 or not should_reduce_batch_size(error):
                     raise
                 self.batch_size = len(part) // 2
                 logger.warning(f"out of memory: batch size is {self.batch_size} from here on")
             else:
+                batch = batch[len(part) :]
+                yield part, found
                 continue
             # Outside the handler: its traceback keeps the failed batch's tensors alive.
             torch.cuda.empty_cache()
-        return done
 
     def _generate(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
         conversations = [self._conversation(request) for request in batch]
-        if self._needs_other_images:
-            pairs = zip(batch, conversations)
-            session.other_images = [image for pair in pairs for image in self._other_images(*pair)] or None
         until = batch[0].args[2].get("until") or ()
         options = _generate_options(batch[0].args[2])
         try:
+            if self._needs_other_images:
+                pairs = zip(batch, conversations)
+                session.other_images = [image for pair in pairs for image in self._other_images(*pair)] or None
             answers = generation.generate_in(
                 session, conversations, until=[until] if isinstance(until, str) else until, **options
             )
+        except DocumentError:
+            raise
         except Exception as error:
             if len(batch) > 1 and should_reduce_batch_size(error):
                 raise
             others = f" and the {len(batch) - 1} documents batched with it" if len(batch) > 1 else ""
-            raise RuntimeError(f"{_place(batch[0])}{others}: {error}") from error
+            raise DocumentError(f"{self._place(batch[0])}{others}: {_said(error)}") from error
         return [
             GenerationResult(a.text, TokenCounts(input_tokens=a.prompt_tokens, output_tokens=a.tokens)) for a in answers
         ]
@@ -287,7 +324,11 @@ class HalluModel(lmms):
             images = iter(generation.images_of(messages))
             return [{**message, "content": _with_images(message["content"], images)} for message in messages]
         except Exception as error:
-            raise RuntimeError(f"{_place(request)}: {type(error).__name__}: {error}") from error
+            raise DocumentError(f"{self._place(request)}: {_said(error)}") from error
+
+    def _place(self, request: Instance) -> str:
+        _, _, _, doc_id, task, split = request.args
+        return f"method {self.run['method']}, task {task}, split {split}, document {doc_id}"
 
     @property
     def _needs_other_images(self) -> bool:
@@ -312,10 +353,18 @@ class HalluModel(lmms):
         for _ in range(OTHER_DOCUMENTS):
             if len(found) >= wanted or not own:
                 break
-            other = generation.images_of(doc_to_messages(documents[rng.randrange(len(documents))]))
+            number = rng.randrange(len(documents))
+            try:
+                other = generation.images_of(doc_to_messages(documents[number]))
+            except Exception as error:
+                raise DocumentError(
+                    f"{self._place(request)}: the other image, of document {number}: {_said(error)}"
+                ) from error
             found += [image for image in other if all(image.tobytes() != mine.tobytes() for mine in own)]
         if len(found) < len(own):
-            raise RuntimeError(f"{_place(request)}: no other image in {OTHER_DOCUMENTS} random documents of the task")
+            raise DocumentError(
+                f"{self._place(request)}: no other image in {OTHER_DOCUMENTS} random documents of the task"
+            )
         return found[: len(own)] if self._pick == "random" else [self._least_similar(image, found) for image in own]
 
     @property
@@ -361,17 +410,19 @@ class HalluModel(lmms):
         )
 
 
-def record_in_results(requests: list[Instance], run: dict[str, Any]) -> None:
+def record_in_results(requests: list[Instance], run: dict[str, Any]) -> Any:
     """Put the run's settings into lmms-eval's results file, as ``config.resolved_cli_args.hallu``.
 
-    The runner stores its parsed command line there; tasks hold a reference to it.
+    The runner stores its parsed command line there; tasks hold a reference to it. Returns that; None where the
+    evaluation was not started by a command line.
     """
     for request in requests:
         task = getattr(request.args[1], "__self__", None)
         arguments = getattr(task, "args", None)
         if arguments is not None:
             arguments.hallu = run
-            return
+            return arguments
+    return None
 
 
 def _generate_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -390,9 +441,8 @@ def _with_images(content: Any, images: Iterator[Any]) -> Any:
     return [{"type": "image", "image": next(images)} if part["type"] == "image" else part for part in content]
 
 
-def _place(request: Instance) -> str:
-    _, _, _, doc_id, task, split = request.args
-    return f"task {task}, split {split}, document {doc_id}"
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _positive(name: str, value: Any) -> int:

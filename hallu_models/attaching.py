@@ -10,7 +10,7 @@ from typing import Any
 from hallu_models import methods, self_check
 from hallu_models.engines import branches
 from hallu_models.hosts.host import Host, inspect
-from hallu_models.session import Images, Session, refuse_nesting
+from hallu_models.session import INSPECTING, Images, Session, held, refuse_nesting
 
 
 @contextlib.contextmanager
@@ -39,7 +39,12 @@ def attach(
     parameters: the method's. On exit, also by an exception, the model is what it was. Raises SelfCheckFailed.
     """
     refuse_nesting(model.model if isinstance(model, Host) else model)
-    host = model if isinstance(model, Host) else inspect(model, processor)
+    if isinstance(model, Host):
+        host = model
+    else:
+        # Looking at a model switches its attention for a moment, to a name that is the same for all models.
+        with held(model), INSPECTING:
+            host = inspect(model, processor)
     interventions = methods.build(method, host.family, host.depth, parameters)
     prove = None
     if check and not self_check.is_proven(host, interventions, branch):

@@ -10,6 +10,7 @@ import torch
 
 import registry
 from hallu_models import methods
+from hallu_models.conversation_check import checked
 from hallu_models.hosts import forward, processors
 from hallu_models.hosts.inputs import layout_of
 from hallu_models.observations import Observation
@@ -204,6 +205,7 @@ def generate(
     answer and are cut off. seed: of sampling. other_images: for methods that contrast with another image, one for each
     image of the batch, or one for all. observe, branch: see :func:`hallu_models.attach`. images: which images of each
     prompt the method acts on, "all", "last" or a number from 1. parameters: the method's, e.g. ``alpha=2.0``.
+    Raises ValueError for what :func:`hallu_models.conversation_check.checked` refuses.
     """
     from hallu_models.attaching import attach
 
@@ -233,6 +235,7 @@ def generate_in(
     **options: Any,
 ) -> list[Generation]:
     """As :func:`generate`, in a session that is attached already; ``options`` are transformers' ``generate``'s."""
+    conversations = checked(conversations, session.images)
     host = session.host
     if not options.get("do_sample"):
         # Benchmarks write temperature=0, top_p=0 for "greedy"; transformers has no such values.

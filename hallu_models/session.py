@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -27,14 +28,17 @@ from hallu_models.observations import Observation, Record, recorded
 Images = str | int
 """Which images of a prompt methods act on: "all", "last", or a number from 1."""
 
-_ATTACHED: WeakSet[Any] = WeakSet()
+_OWNERS: WeakKeyDictionary[Any, threading.Thread] = WeakKeyDictionary()
+"""The thread that holds a model: nobody else may attach to it."""
+_TAKING, INSPECTING = threading.Lock(), threading.Lock()
 
 
 class Session:
     """Interventions on one model. Made by :func:`attach`.
 
     A generation begins with a forward on an empty cache (the prefill); its state lives here until the next one
-    begins. ``observations`` reports on the latest.
+    begins. ``observations`` reports on the latest. The thread that attached it generates; any other is refused,
+    unless it calls :meth:`generate`.
     """
 
     def __init__(
@@ -78,6 +82,9 @@ class Session:
         self._given: dict[str, Any] = {}
         self._generating = False
         self._encoded: Any = None
+        self._thread = threading.current_thread()
+        self._running = threading.RLock()
+        self._left = True
         self._forget()
 
     def _forget(self) -> None:
@@ -145,17 +152,16 @@ class Session:
     def attached(self) -> Iterator[Session]:
         """The edits are on the model inside, and gone afterwards, however it is left."""
         refuse_nesting(self.host.model)
-        if self.idle:
-            yield self
-            return
+        self._thread, self._left = threading.current_thread(), False
         with self._edits:
-            self._put_on(self._edits)
-            yield self
+            if not self.idle:
+                self._put_on(self._edits)
+            with self._until_generated():
+                yield self
 
     def _put_on(self, stack: contextlib.ExitStack) -> None:
         host = self.host
-        _ATTACHED.add(host.model)
-        stack.callback(_ATTACHED.discard, host.model)
+        stack.enter_context(held(host.model))
         stack.enter_context(_replaced(host.model, "generate", self._generate))
         for module, before in ((host.model, self._before_model), (host.decoder, self._before_decoder)):
             stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
@@ -168,7 +174,52 @@ class Session:
         edits = {host.attention[layer]: partial(self._edit, layer) for layer in self.edited_layers}
         stack.enter_context(attention.edited(host.decoder, edits))
 
+    @contextlib.contextmanager
+    def _until_generated(self) -> Iterator[None]:
+        """On exit, wait for a generation in another thread; after an error it ends at its next token instead."""
+        try:
+            yield
+            with self._running:
+                self._left = True
+        finally:
+            self._left = True
+            with self._running:
+                pass
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's ``generate`` in the calling thread, whichever it is: what to give to a streamer's thread.
+
+        One thread generates at a time, and others wait here. Leaving the block waits for the generation; where it is
+        left by an error, the generation ends with a RuntimeError at its next token, as does one that begins later.
+        """
+        with self._running:
+            self._refuse_other_threads(threading.current_thread())
+            before, self._thread = self._thread, threading.current_thread()
+            try:
+                return self.host.model.generate(*args, **kwargs)
+            finally:
+                self._thread = before
+
+    def _refuse_other_threads(self, owner: threading.Thread | None = None) -> None:
+        """Raises RuntimeError in a thread that is not the session's, and after its block was left."""
+        owner, here = owner or self._thread, threading.current_thread()
+        if here is not owner:
+            raise RuntimeError(
+                f"thread {here.name!r} uses a model on which thread {owner.name!r} has a session of "
+                f"{self._name!r}; hand session.generate to that thread instead of model.generate, or wait until the "
+                "block is left"
+            )
+        if self._left:
+            raise RuntimeError(
+                f"the session of {self._name!r} is over, for its block was left; generate inside it, or attach again"
+            )
+
+    @property
+    def _name(self) -> str:
+        return "+".join(self.layers) or "none"
+
     def _generate(self, original: Any, *args: Any, **options: Any) -> Any:
+        self._refuse_other_threads()
         generate.refuse(self.host.model, options)
         self._given = generate.prompt(args, options, self.host.inputs)
         if self._prove is not None:
@@ -210,6 +261,7 @@ class Session:
     # Hooks on the model and its decoder.
 
     def _before_model(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._refuse_other_threads()
         if self._collect is not None:
             return
         call = forward.Call.of(model, args, kwargs)
@@ -218,6 +270,7 @@ class Session:
             self._given = call.prompt(self.host.inputs)
 
     def _before_decoder(self, decoder: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._refuse_other_threads()
         if self._collect is not None:
             return None
         call = forward.Call.of(decoder, args, kwargs)
@@ -257,6 +310,9 @@ class Session:
             )
 
     def _after_decoder(self, *_: Any) -> None:
+        if threading.current_thread() is not self._thread:
+            # A forward that was under way when this session was attached.
+            return
         if self._collect is None and tuple(self._reached) != self.edited_layers:
             missed = sorted(set(self.edited_layers) - set(self._reached))
             raise HostMismatch(
@@ -385,6 +441,9 @@ class Session:
     # The layers.
 
     def _edit(self, layer: int, call: AttentionCall) -> Tensor:
+        if threading.current_thread() is not self._thread:
+            # A forward that was under way when this session was attached ends as it began; its next one is refused.
+            return call.outputs()
         if self._collect is not None:
             return self._collect(layer, call)
         if self._layout is None:
@@ -467,11 +526,29 @@ def _plain(layer: int, call: AttentionCall) -> Tensor:
     return call.outputs()
 
 
+@contextlib.contextmanager
+def held(model: Any) -> Iterator[None]:
+    """Inside, the model is this thread's; RuntimeError where it is one's already."""
+    with _TAKING:
+        refuse_nesting(model)
+        _OWNERS[model] = threading.current_thread()
+    try:
+        yield
+    finally:
+        del _OWNERS[model]
+
+
 def refuse_nesting(model: Any) -> None:
-    """Raises RuntimeError where a session is on the model already."""
-    if model in _ATTACHED:
+    """Raises RuntimeError where the model has a session, of this thread or of another one, which is named."""
+    owner, here = _OWNERS.get(model), threading.current_thread()
+    if owner is here:
         raise RuntimeError(
             'this model has a session already; write a composition such as method="eah+vhr" instead of nesting'
+        )
+    if owner is not None:
+        raise RuntimeError(
+            f"thread {owner.name!r} has a session on this model, so thread {here.name!r} cannot attach another; wait "
+            "until its block is left, hand its session.generate to this thread, or load a model for each thread"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -56,6 +57,14 @@ def tiny_llava(kv_heads: int, seed: int = 0, attention: str = "sdpa") -> LlavaFo
     model.generation_config.eos_token_id = None  # Answers of a fixed length.
     model.generation_config.pad_token_id = PAD
     return model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_recovery_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Answers that another run of the tests has kept are none of this one's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HALLU_RECOVERY", str(tmp_path_factory.mktemp("recovery")))
+        yield
 
 
 @pytest.fixture(scope="session", params=[4, 2], ids=["heads", "grouped"])

@@ -67,6 +67,10 @@ def load():
     return get
 
 
+def kept_lines(recovery):
+    return [line for path in recovery.glob("*.jsonl") for line in path.read_text().splitlines()]
+
+
 def texts(answers):
     return [answer.text for answer in answers]
 
@@ -97,6 +101,17 @@ def test_token_counts(load):
     answers = model.generate_until(requests(model, [{"image": 1, "text": "a"}, {"image": None, "text": "a a a"}]))
     # <s> USER : [image] a ASSISTANT :
     assert [answer.token_counts.input_tokens for answer in answers] == [3 + 64 + 3, 3 + 5]
+
+
+def test_the_log_says_once_how_long_the_run_will_take(load):
+    from loguru import logger
+
+    model, said = load(batch_size=2), []
+    sink = logger.add(lambda message: said.append(message.record["message"]), level="INFO")
+    model.generate_until(requests(model, DOCS))
+    logger.remove(sink)
+    (line,) = [line for line in said if "about" in line]
+    assert line.endswith("s for the other 10 documents, if they are like the first 8")
 
 
 def test_out_of_memory_halves_the_batch_and_answers_everything_once(load, monkeypatch):
@@ -134,7 +149,7 @@ def test_an_unreadable_image_names_task_and_document_and_loses_nothing(load, rec
     model = load(batch_size=1)
     expected = texts(model.generate_until(requests(model, DOCS[:6])))
     broken = [*DOCS[:5], {**DOCS[5], "broken": True}]
-    with pytest.raises(RuntimeError, match=r"task some_task, split test, document 5: OSError: image file is truncated"):
+    with pytest.raises(RuntimeError, match=r"^method vhr, task some_task, split test, document 5: OSError: image file"):
         model.generate_until(requests(model, broken))
     kept = list(recovery.glob("*.jsonl"))
     assert len(kept) == 1
@@ -146,6 +161,91 @@ def test_an_unreadable_image_names_task_and_document_and_loses_nothing(load, rec
     assert texts(model.generate_until(requests(model, DOCS[:6]))) == expected
     assert len(asked) == 6 - finished
     assert not list(recovery.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit, OSError])
+def test_what_ends_a_run_leaves_the_batches_before_it_in_the_file(load, recovery, monkeypatch, end):
+    model = load(batch_size=4)
+    expected = texts(model.generate_until(requests(model, DOCS[:10])))
+    plain, seen = model.host.model.generate, []
+
+    def interrupted(**inputs):
+        if len(seen) == 2:
+            raise end("now")
+        seen.append(len(kept_lines(recovery)))
+        return plain(**inputs)
+
+    monkeypatch.setattr(model.host.model, "generate", interrupted)
+    with pytest.raises((end, RuntimeError)):
+        model.generate_until(requests(model, DOCS[:10]))
+    assert seen == [0, 4] and len(kept_lines(recovery)) == 8
+    asked = []
+    monkeypatch.setattr(
+        model.host.model, "generate", lambda **inputs: asked.append(len(inputs["input_ids"])) or plain(**inputs)
+    )
+    assert texts(model.generate_until(requests(model, DOCS[:10]))) == expected
+    assert asked == [2]
+
+
+def test_what_fitted_into_memory_is_kept_when_the_rest_of_its_batch_does_not(load, recovery, monkeypatch):
+    model = load(batch_size=4)
+    plain, calls = model.host.model.generate, []
+
+    def small_memory(**inputs):
+        calls.append(len(inputs["input_ids"]))
+        if len(calls) != 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return plain(**inputs)
+
+    monkeypatch.setattr(model.host.model, "generate", small_memory)
+    monkeypatch.setattr(model, "batch_size", 4)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        model.generate_until(requests(model, DOCS[:4]))
+    assert calls == [4, 2, 2, 1]
+    assert len(kept_lines(recovery)) == 2
+
+
+def test_sampled_answers_are_not_kept(load, recovery, monkeypatch):
+    model = load("llava_base", batch_size=1)
+    sampled = {"max_new_tokens": 4, "temperature": 5.0, "until": []}
+    broken = [*DOCS[:3], {**DOCS[3], "broken": True}]
+    with pytest.raises(RuntimeError):
+        model.generate_until([*requests(model, DOCS[:2], task="greedy"), *requests(model, broken, sampled)])
+    assert len(kept_lines(recovery)) == 2
+    asked, plain = [], model.host.model.generate
+    monkeypatch.setattr(
+        model.host.model, "generate", lambda **inputs: asked.append(inputs["do_sample"]) or plain(**inputs)
+    )
+    model.generate_until([*requests(model, DOCS[:2], task="greedy"), *requests(model, DOCS[:4], sampled)])
+    assert asked == [True] * 4
+
+
+def test_a_request_that_stands_twice_is_answered_once_unless_it_is_sampled(load, monkeypatch):
+    model = load("llava_base", batch_size=4)
+    asked, plain = [], model.host.model.generate
+    monkeypatch.setattr(
+        model.host.model, "generate", lambda **inputs: asked.append(len(inputs["input_ids"])) or plain(**inputs)
+    )
+    twice = [*requests(model, DOCS[:2])] * 2
+    answers = texts(model.generate_until(twice))
+    assert answers[:2] == answers[2:] and sum(asked) == 2
+    asked.clear()
+    model.generate_until([*requests(model, DOCS[:2], {"max_new_tokens": 4, "temperature": 5.0})] * 2)
+    assert sum(asked) == 4
+
+
+def test_a_run_that_asks_otherwise_goes_on_beside_one_that_is_not_finished(load, recovery):
+    model = load(batch_size=1)
+    for number in (3, 4):
+        with pytest.raises(RuntimeError):
+            model.generate_until(requests(model, [*DOCS[:number], {**DOCS[number], "broken": True}]))
+    assert len(list(recovery.glob("*.jsonl"))) == 2
+
+
+def test_a_run_that_cannot_keep_its_answers_goes_on(load, recovery):
+    recovery.write_text("a file where the folder would be")
+    model = load(batch_size=4)
+    assert all(texts(model.generate_until(requests(model, DOCS[:10]))))
 
 
 def test_kept_answers_belong_to_one_method_setting(load, recovery):
@@ -163,8 +263,24 @@ def test_any_other_exception_is_raised_with_its_document(load, monkeypatch):
         raise ValueError("something else")
 
     monkeypatch.setattr(model.host.model, "generate", fail)
-    with pytest.raises(RuntimeError, match=r"some_task.*3 documents batched with it: something else"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"method vhr, task some_task.*document \d+ and the 3 documents batched with it: ValueError: something",
+    ):
         model.generate_until(requests(model, DOCS[:4]))
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_damaged_picture_names_the_document_that_has_it_also_as_another_ones_other_image(load, size):
+    model = load("llava_cicd", batch_size=size)
+    docs = [*DOCS[:3], {**DOCS[3], "broken": True}]
+    with pytest.raises(RuntimeError, match=r"method cicd, task some_task.*document \d") as raised:
+        model.generate_until(requests(model, docs)[:3])
+    assert "the other image, of document 3: OSError: image file is truncated" in str(raised.value)
+    with pytest.raises(
+        RuntimeError, match=r"^method cicd, task some_task, split test, document 3: OSError: image file"
+    ):
+        model.generate_until(requests(model, docs)[3:])
 
 
 def test_a_document_without_an_image_is_answered_and_counted(load):

@@ -86,10 +86,13 @@ def test_every_method_runs_on_one_of_two_images(family, method):
     assert made[0][0] == made[1][0]
 
 
-def test_a_prompt_without_the_chosen_image_is_the_plain_models():
+def test_a_prompt_without_an_image_to_choose_is_the_plain_models():
     found = host("llava")
-    plain = found.generate(conversations([0]), max_new_tokens=3)[0].token_ids
-    assert found.generate(conversations([0]), "vhr", max_new_tokens=3, images=2)[0].token_ids == plain
+    plain = found.generate(conversations([2]), max_new_tokens=3)[0].token_ids
+    chosen = found.generate([*conversations([2]), two_images()], "vhr", max_new_tokens=3, images=2, **STRONG["vhr"])
+    assert chosen[0].token_ids == plain
+    with pytest.raises(ValueError, match=r"images=2: conversations\[0\] has 1 image"):
+        found.generate(conversations([0]), "vhr", max_new_tokens=3, images=2)
 
 
 @pytest.mark.parametrize("images", ["first", 0, -1, "0", ""])
@@ -253,7 +256,7 @@ def test_features_are_the_images_own(family):
 def test_assisted_decoding_is_refused(options):
     found = host("llava")
     inputs = generation.encode(found, conversations([0]))
-    with hallu_models.attach(found, "vhr"), pytest.raises(ValueError, match="neither assisted decoding nor"):
+    with hallu_models.attach(found, "vhr"), pytest.raises(ValueError, match=r"methods (act where one follows another|look at a prompt as a whole)"):
         found.model.generate(**inputs, **options)
 
 

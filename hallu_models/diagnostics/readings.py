@@ -126,10 +126,7 @@ def vhd(host: Host, subjects: Sequence[Subject], options: Options) -> Reading:
 def tvhd(host: Host, subjects: Sequence[Subject], options: Options) -> Reading:
     """Token-VHD along an answer, or its distribution at right and wrong object words over many (VHR, figure 1)."""
     answers = answered(host, subjects, "vhr", options, {"layers": "all", "alpha": 1.0})
-    marked = [
-        mentions.marks(host.tokens, answer.tokens, subject.objects)
-        for answer, subject in zip(answers, subjects)
-    ]
+    marked = [mentions.marks(host.tokens, answer.tokens, subject.objects) for answer, subject in zip(answers, subjects)]
     values = [answer.observed["tvhd"].values[: len(answer.tokens)] for answer in answers]
     groups = {
         kind: [np.array([v for v, m in zip(row, marks) if m == kind]) for row, marks in zip(values, marked)]

@@ -1,0 +1,93 @@
+"""What a batch of conversations must be before anything is made of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hallu_models.generation import Conversation
+
+_FIX = (
+    "hallu_models.conversation(image, prompt) makes one, hallu_models.conversation(None, prompt) one without an image"
+)
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{64,}=*\s*")
+
+
+def checked(conversations: Sequence[Conversation], chosen: int | None = None) -> Sequence[Conversation]:
+    """The conversations as they are given.
+
+    chosen: the index of the image that methods act on, of each prompt that has one; None for all. Raises ValueError
+    that names the place, what stands there and the fix: for no conversation at all, a text or a single message in the
+    place of a conversation, a message or part without what belongs to it, a picture file that does not exist, and a
+    prompt whose images do not reach to the chosen one. Nothing is loaded.
+    """
+    if isinstance(conversations, str | bytes | Mapping) or not isinstance(conversations, Sequence):
+        raise ValueError(
+            f"conversations={_shown(conversations)} is no list of conversations; write [conversation, ...]: {_FIX}"
+        )
+    if not conversations:
+        raise ValueError(f"conversations is empty; give at least one: {_FIX}")
+    for number, messages in enumerate(conversations):
+        place = f"conversations[{number}]"
+        if isinstance(messages, Mapping):
+            raise ValueError(f"{place} is a single message; put the conversation into a list: [conversation]")
+        if isinstance(messages, str | bytes) or not isinstance(messages, Sequence):
+            raise ValueError(f"{place} is {_shown(messages)}, not a list of messages: {_FIX}")
+        if not messages:
+            raise ValueError(f"{place} has no messages: {_FIX}")
+        images = sum(_images(message, f"{place}[{index}]") for index, message in enumerate(messages))
+        if images and chosen is not None and chosen >= images:
+            raise ValueError(
+                f"images={chosen + 1}: {place} has {images} image{'s' if images > 1 else ''}; give images=all, "
+                f"images=last, or a number from 1 to {images}"
+            )
+    return conversations
+
+
+def _images(message: Any, place: str) -> int:
+    """The number of a message's images."""
+    if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+        raise ValueError(f"{place} is {_shown(message)}, not a message with role and content: {_FIX}")
+    content = message["content"]
+    if isinstance(content, str):
+        return 0
+    if not isinstance(content, Sequence):
+        raise ValueError(f"{place}: content is {_shown(content)}, neither a text nor a list of parts: {_FIX}")
+    images = 0
+    for number, part in enumerate(content):
+        where = f"{place}, part {number}"
+        if not isinstance(part, Mapping) or "type" not in part:
+            raise ValueError(f'{where} is {_shown(part)}; write {{"type": "text", "text": ...}} or an image')
+        if part["type"] == "text" and not isinstance(part.get("text"), str):
+            raise ValueError(
+                f'{where}: text={_shown(part.get("text"))} is no text; write {{"type": "text", "text": ...}}'
+            )
+        if part["type"] == "image":
+            images += 1
+            _picture(part, where)
+    return images
+
+
+def _picture(part: Mapping[str, Any], where: str) -> None:
+    source = part.get("image", part.get("url", part.get("path")))
+    if source is None:
+        raise ValueError(
+            f'{where} names no picture; write {{"type": "image", "image": picture}} (PIL image, file or URL)'
+        )
+    if isinstance(source, os.PathLike):
+        source = os.fspath(source)
+    if not isinstance(source, str) or source.startswith(("http://", "https://", "data:")) or _BASE64.fullmatch(source):
+        return
+    if not os.path.isfile(source):
+        raise ValueError(
+            f"{where}: there is no picture file {_shown(source)} (looked for in {os.getcwd()}); give a file that "
+            "exists, a URL, or a PIL image"
+        )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
