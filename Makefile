@@ -8,7 +8,8 @@ DEV := $(VENV)/.installed-dev
 FLOOR := .floor
 FLOOR_PACKAGES := transformers==5.6.0 'tokenizers>=0.22,<=0.23.0' 'huggingface_hub>=1.31,<2'
 FLOOR_TESTS := $(addprefix tests/test_,host.py vhr.py session.py core_methods.py adapter.py demo.py)
-RUN = $(BIN)/lmms-eval --model $(1) --model_args pretrained=demo --tasks hallu_demo --batch_size 16 --output_path results/$(1) --log_samples
+# lmms-eval itself exits with 0 after an error, and an older run would be compared.
+RUN = $(BIN)/hallu run --model $(1) --model_args pretrained=demo --tasks hallu_demo --batch_size 16 --output_path results/$(1) --log_samples
 
 PICTURES := hallu_models/diagnostics/pictures
 DIAGNOSE = $(BIN)/hallu diagnose --image demo:9
