@@ -9,7 +9,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
-from importlib import metadata
 from typing import Any, ClassVar
 
 import torch
@@ -27,7 +26,7 @@ from hallu_models.engines.passes import image_features
 from hallu_models.host import UnsupportedModel, load
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session, chosen_images
-from registry import params
+from registry import params, source
 
 # What of a task's generation_kwargs reaches transformers' generate.
 _OPTIONS = (
@@ -140,10 +139,7 @@ class HalluModel(lmms):
             **({"quantization": quantization} if quantization else {}),
             **({"branch": branch} if any(item.contrasts() for item in self.interventions) else {}),
             **({"seed": self.seed} if self._needs_other_images else {}),
-            "versions": {
-                "lmms-eval-hallu": registry.__version__,
-                **{name: metadata.version(name) for name in ("lmms-eval", "transformers", "torch")},
-            },
+            "versions": source.versions(),
         }
         if self._rank == 0:
             for line in methods.scaled_layers(chosen, self.host.family, self.host.depth, parameters):
@@ -203,7 +199,7 @@ class HalluModel(lmms):
     def _provenance(self, requests: list[Instance]) -> dict[str, Any]:
         """What the results say beside the settings. Not part of what tells two runs apart when one goes on."""
         return {
-            "cards": provenance.of_methods(methods.names(None if self.run["method"] == "none" else self.run["method"])),
+            "cards": source.of_methods(methods.names(None if self.run["method"] == "none" else self.run["method"])),
             "batch_size": self.batch_size,
             **provenance.of_process(self._world_size),
             **(provenance.of_model(self.host, self.run["pretrained"]) if self._rank == 0 else {}),
