@@ -37,20 +37,6 @@ _OPTIONS = (
 OTHER_DOCUMENTS = 100
 """How many documents are tried to find another image, or are candidates for the least similar one."""
 
-_ARGUMENTS = (
-    "branch",
-    "seed",
-    "pretrained",
-    "revision",
-    "dtype",
-    "attn_implementation",
-    "device_map",
-    "trust_remote_code",
-    "system_prompt",
-    "images",
-    "quantization",
-)
-
 
 class HalluModel(lmms):
     """A family's model with a method on it. Subclasses bind ``model_id``, ``family`` and ``method``.
@@ -99,7 +85,7 @@ class HalluModel(lmms):
                 )
             pretrained, revision = default.checkpoint, revision or default.revision
         # Wrong names end the run before minutes go into loading a model.
-        methods.check(chosen, parameters, _ARGUMENTS)
+        methods.check(chosen, parameters, params.MODEL_ARGUMENTS)
         chosen_images(images)
         # Ranks wait for the slowest at the end, which may take hours on a large task.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])

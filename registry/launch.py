@@ -15,7 +15,7 @@ from types import FrameType
 
 from registry.evaluation import FAILED
 
-__all__ = ["arguments", "command", "run"]
+__all__ = ["arguments", "command", "failure", "run"]
 
 # The working folder is no place to import from, as for the program lmms-eval: a file there would hide a package.
 _CHILD = (
@@ -56,9 +56,9 @@ def run(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="hallu-run-") as folder:
         report = Path(folder) / "outcome.json"
         status = _waited(command(report, given.passed))
-        line = _failure(report, status)
+        line = failure(report, status)
     if line is not None:
-        print(f"hallu: {line}", file=sys.stderr)
+        print(f"hallu: the run failed: {line}", file=sys.stderr)
     return FAILED if status or line is not None else 0
 
 
@@ -98,17 +98,17 @@ def _handled(handler: signal._HANDLER) -> Iterator[None]:
             signal.signal(number, old)
 
 
-def _failure(report: Path, status: int) -> str | None:
-    """The last error line, None after a success and where lmms-eval has said it already."""
+def failure(report: Path, status: int) -> str | None:
+    """The last error line of a child that has ended, None after a success and where lmms-eval has said it already."""
     if status < 0:
         name = signal.Signals(-status).name
-        return f"the run failed: lmms-eval was ended by {name}" + (
+        return f"lmms-eval was ended by {name}" + (
             "; where nobody sent it, memory ran out" if name == "SIGKILL" else ""
         )
     try:
         told = json.loads(report.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return f"the run failed: lmms-eval ended with exit status {status} and no word on how it went"
+        return f"lmms-eval ended with exit status {status} and no word on how it went"
     if told["error"] is not None:
-        return f"the run failed: {told['error']}"
-    return None if told["status"] == status else f"the run failed: lmms-eval ended with exit status {status}"
+        return str(told["error"])
+    return None if told["status"] == status else f"lmms-eval ended with exit status {status}"

@@ -27,7 +27,8 @@ from pathlib import Path
 
 def cli_evaluate():
     parser = argparse.ArgumentParser("lmms-eval")
-    for name in ("model", "model_args", "tasks", "output_path", "limit", "batch_size", "hf_hub_log_args"):
+    options = "model model_args tasks output_path limit batch_size hf_hub_log_args include_path"
+    for name in options.split():
         parser.add_argument(f"--{name}")
     parser.add_argument("--log_samples", action="store_true")
     args = parser.parse_args()
@@ -76,6 +77,9 @@ def cli_evaluate_single(args):
         return
     folder = Path(args.output_path) / "demo"
     folder.mkdir(parents=True, exist_ok=True)
+    from registry import model_ids, source
+
+    made = {"model_id": args.model, "pretrained": "demo", **source.now(model_ids.split(args.model)[1], "demo")}
     lines = []
     for image in range(4):
         wrong = int(image < alpha)
@@ -94,7 +98,7 @@ def cli_evaluate_single(args):
     (folder / f"{stamp}_results.json").write_text(json.dumps({
         "results": {name: scores}, "configs": {name: {"task": name}},
         "n-samples": {name: {"original": 4, "effective": 4}},
-        "config": {"model": args.model, "resolved_cli_args": {}}, "throughput": {"avg_speed": 100.0},
+        "config": {"model": args.model, "resolved_cli_args": {"hallu": made}}, "throughput": {"avg_speed": 100.0},
     }))
     if behaviour == "half":
         lines = lines[:2]
@@ -117,7 +121,8 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
     for name, text in (("__init__", ""), ("__main__", PROGRAM), ("cli/__init__", ""), ("cli/dispatch", DISPATCH)):
         (package / f"{name}.py").write_text(text)
     record = folder / "calls"
-    monkeypatch.setenv("PYTHONPATH", f"{package.parent}{os.pathsep}{ROOT}")
+    path = [str(package.parent), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
     monkeypatch.setenv("CALLS", str(record))
     monkeypatch.chdir(folder)
 
