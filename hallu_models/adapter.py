@@ -21,7 +21,7 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import generation, methods, provenance
+from hallu_models import generation, methods, provenance, response_cache
 from hallu_models.engines.passes import image_features
 from hallu_models.host import UnsupportedModel, load
 from hallu_models.recovery import Answers, digest
@@ -73,6 +73,8 @@ class HalluModel(lmms):
         **parameters: Any,
     ) -> None:
         super().__init__()
+        response_cache.watch()
+        self.recorded = False
         chosen = parameters.pop("method", None) if self.model_id == "hallu" else self.method
         self.batch_size = _positive("batch_size", batch_size)
         if max_batch_size is not None:
@@ -134,7 +136,8 @@ class HalluModel(lmms):
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """Answer all requests; any failure but lack of memory ends the run and names its document."""
-        record_in_results(requests, {**self.run, **self._provenance(requests)})
+        if not self.recorded:
+            self.record(requests)
         answers: list[GenerationResult | None] = [None] * len(requests)
         kept = Answers(digest(self.run, self._rank, self._world_size))
         keys = [self._key(request) for request in requests]
@@ -182,15 +185,32 @@ class HalluModel(lmms):
         self.__dict__.pop("host", None)
         super().clean()
 
+    def record(self, requests: list[Instance]) -> None:
+        """Put settings and provenance into the results. Every process has to call this, with all its requests."""
+        record_in_results(requests, {**self.run, **self._provenance(requests)})
+
+    def made_by(self) -> dict[str, Any]:
+        """What decides the answers, for a cache of lmms-eval to be checked against."""
+        made = {**self.run, **self._code(), **provenance.of_model(self.host, self.run["pretrained"])}
+        names = ("versions", "git", "code", "cards", "pretrained", "checkpoint_files", "checkpoint_commit")
+        return {name: made.get(name) for name in (*names, "parameters", "dtype", "system_prompt")}
+
+    def command(self) -> list[str]:
+        """The command line without secrets."""
+        return provenance.command()
+
     def _provenance(self, requests: list[Instance]) -> dict[str, Any]:
         """What the results say beside the settings. Not part of what tells two runs apart when one goes on."""
         return {
-            "cards": source.of_methods(methods.names(None if self.run["method"] == "none" else self.run["method"])),
+            **self._code(),
             "batch_size": self.batch_size,
-            **provenance.of_process(self._world_size),
             **(provenance.of_model(self.host, self.run["pretrained"]) if self._rank == 0 else {}),
             "questions": provenance.of_questions(requests, self.task_dict, self._world_size),
         }
+
+    def _code(self) -> dict[str, Any]:
+        names = methods.names(None if self.run["method"] == "none" else self.run["method"])
+        return {"cards": source.of_methods(names), **provenance.of_process(self._world_size)}
 
     def _key(self, request: Instance) -> str | None:
         """Identifies a greedy request across runs; None for a sampled one, which is never reused."""

@@ -31,7 +31,7 @@ def of_process(processes: int) -> dict[str, Any]:
     variables = sorted(name for name in os.environ if name.startswith("HALLU_"))
     return {
         "python": platform.python_version(),
-        "command": _command(),
+        "command": command(),
         "environment": {name: redacted([f"{name}={os.environ[name]}"])[0].partition("=")[2] for name in variables},
         "processes": processes,
         "machines": max(1, processes // int(os.environ.get("LOCAL_WORLD_SIZE", processes))),
@@ -80,7 +80,8 @@ def of_questions(requests: Sequence[Instance], documents: Mapping[str, Any], pro
     }
 
 
-def _command() -> list[str]:
+def command() -> list[str]:
+    """The command line of this process without secrets, as it can be typed."""
     program = Path(sys.argv[0])
     start = [program.name] if program.suffix != ".py" else ["python", sys.argv[0]]
     if program.name == "__main__.py":
