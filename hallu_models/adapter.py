@@ -139,7 +139,8 @@ class HalluModel(lmms):
         if not self.recorded:
             self.record(requests)
         answers: list[GenerationResult | None] = [None] * len(requests)
-        kept = Answers(digest(self.run, self._rank, self._world_size))
+        # The same code at another commit goes on where it was.
+        kept = Answers(digest(self.run, {**self.made_by(), "git": None}, self._rank, self._world_size))
         keys = [self._key(request) for request in requests]
         for index, key in enumerate(keys):
             answers[index] = kept.get(key) if key else None
@@ -190,7 +191,7 @@ class HalluModel(lmms):
         record_in_results(requests, {**self.run, **self._provenance(requests)})
 
     def made_by(self) -> dict[str, Any]:
-        """What decides the answers, for a cache of lmms-eval to be checked against."""
+        """What decides the answers, for those that an earlier run left to be checked against."""
         made = {**self.run, **self._code(), **provenance.of_model(self.host, self.run["pretrained"])}
         names = ("versions", "git", "code", "cards", "pretrained", "checkpoint_files", "checkpoint_commit")
         return {name: made.get(name) for name in (*names, "parameters", "dtype", "system_prompt")}

@@ -11,6 +11,7 @@ from lmms_eval.api.instance import Instance
 from PIL import Image
 
 from hallu_models import generation, models
+from registry import source
 
 CAPTION = {"max_new_tokens": 12, "temperature": 0, "top_p": 0, "do_sample": False, "until": []}
 
@@ -146,6 +147,20 @@ def test_an_unreadable_image_names_task_and_document_and_loses_nothing(load, rec
     assert texts(model.generate_until(requests(model, DOCS[:6]))) == expected
     assert len(asked) == 6 - finished
     assert not list(recovery.glob("*.jsonl"))
+
+
+def test_kept_answers_belong_to_the_code_that_gave_them(load, recovery, monkeypatch):
+    model = load(batch_size=4)
+    broken = [*DOCS[:6], {**DOCS[6], "text": "a", "broken": True}]
+    with pytest.raises(RuntimeError):
+        model.generate_until(requests(model, broken))
+    assert len(list(recovery.glob("*.jsonl"))) == 1
+    answered = []
+    answer = model._answer
+    monkeypatch.setattr(model, "_answer", lambda batch, session: answered.extend(batch) or answer(batch, session))
+    monkeypatch.setattr(source, "code", lambda root: "other code")
+    model.generate_until(requests(model, DOCS[:7]))
+    assert len(answered) == 7
 
 
 def test_kept_answers_belong_to_one_method_setting(load, recovery):
