@@ -203,7 +203,10 @@ def test_a_request_to_end_reaches_the_child_once_and_its_end_is_awaited(
     sleeping: Any, tmp_path: Path, number: signal.Signals, whole: bool
 ) -> None:
     process, child = sleeping
-    (os.killpg if whole else os.kill)(process.pid, number)
+    if whole:
+        os.kill(child, number)
+        time.sleep(0.4)  # Two at once would be one to the child whatever it does.
+    os.kill(process.pid, number)
     _, err = process.communicate(timeout=60)
     assert not alive(child)
     assert process.returncode == 2
