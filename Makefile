@@ -11,7 +11,8 @@ FLOOR_TESTS := $(addprefix tests/test_,host.py vhr.py session.py core_methods.py
 # The newest transformers on the index, in range or not, likewise.
 NEWEST := .newest
 CONTACT_TESTS := $(addprefix tests/test_,contact.py self_check.py grounds.py host.py session.py vhr.py core_methods.py contract.py)
-RUN = $(BIN)/lmms-eval --model $(1) --model_args pretrained=demo --tasks hallu_demo --batch_size 16 --output_path results/$(1) --log_samples
+# lmms-eval itself exits with 0 after an error, and an older run would be compared.
+RUN = $(BIN)/hallu run --model $(1) --model_args pretrained=demo --tasks hallu_demo --batch_size 16 --output_path results/$(1) --log_samples
 
 PICTURES := hallu_models/diagnostics/pictures
 DIAGNOSE = $(BIN)/hallu diagnose --image demo:9

@@ -9,7 +9,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
-from importlib import metadata
 from typing import Any, ClassVar
 
 import torch
@@ -22,14 +21,14 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import generation, methods, provenance, ranks, results_saved, self_check
+from hallu_models import generation, methods, provenance, ranks, response_cache, results_saved, self_check
 from hallu_models.engines.passes import image_features
 from hallu_models.hosts import processors
 from hallu_models.hosts.host import UnsupportedModel, load
 from hallu_models.pace import Pace, peak_memory
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session, chosen_images
-from registry import params
+from registry import params, source
 
 # What of a task's generation_kwargs reaches transformers' generate.
 _OPTIONS = (
@@ -39,20 +38,6 @@ _OPTIONS = (
 
 OTHER_DOCUMENTS = 100
 """How many documents are tried to find another image, or are candidates for the least similar one."""
-
-_ARGUMENTS = (
-    "branch",
-    "seed",
-    "pretrained",
-    "revision",
-    "dtype",
-    "attn_implementation",
-    "device_map",
-    "trust_remote_code",
-    "system_prompt",
-    "images",
-    "quantization",
-)
 
 
 class DocumentError(RuntimeError):
@@ -95,6 +80,12 @@ class HalluModel(lmms):
     ) -> None:
         super().__init__()
         results_saved.new_run()
+        response_cache.watch()
+        self.recorded = False
+        self._arguments: Any = None
+        """lmms-eval's parsed command line; None where a run has none."""
+        self._asked: dict[str, int] = {}
+        """Documents by task."""
         chosen = parameters.pop("method", None) if self.model_id == "hallu" else self.method
         self.batch_size = _positive("batch_size", batch_size)
         if max_batch_size is not None:
@@ -107,7 +98,7 @@ class HalluModel(lmms):
                 )
             pretrained, revision = default.checkpoint, revision or default.revision
         # Wrong names end the run before minutes go into loading a model.
-        methods.check(chosen, parameters, _ARGUMENTS)
+        methods.check(chosen, parameters, params.MODEL_ARGUMENTS)
         chosen_images(images)
         # Ranks wait for the slowest at the end, which may take hours on a large task; one that fails ends them all.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
@@ -150,10 +141,7 @@ class HalluModel(lmms):
             **({"quantization": quantization} if quantization else {}),
             **({"branch": branch} if any(item.contrasts() for item in self.interventions) else {}),
             **({"seed": self.seed} if self._needs_other_images else {}),
-            "versions": {
-                "lmms-eval-hallu": registry.__version__,
-                **{name: metadata.version(name) for name in ("lmms-eval", "transformers", "torch")},
-            },
+            "versions": source.versions(),
         }
         if self._rank == 0:
             for line in methods.scaled_layers(chosen, self.host.family, self.host.depth, parameters):
@@ -169,16 +157,17 @@ class HalluModel(lmms):
         written, otherwise when this returns.
         """
         with ranks.ending_all(self._world_size):
-            origin = self._provenance(requests)
-            arguments = record_in_results(requests, {**self.run, **origin})
+            if not self.recorded:
+                self.record(requests)
             if not requests:
                 return []
             # Runs that ask otherwise write other files, so they can go on side by side.
-            asked = {task: found["documents"] for task, found in origin["questions"].items()}
-            asked |= {name: getattr(arguments, name, None) for name in ("gen_kwargs", "offset")}
-            with Answers(digest(self.run, self._world_size, asked), self._rank, self._world_size) as kept:
+            asked = {**self._asked, **{name: getattr(self._arguments, name, None) for name in ("gen_kwargs", "offset")}}
+            # The same code at another commit goes on where it was.
+            run = digest(self.run, {**self.made_by(), "git": None}, self._world_size, asked)
+            with Answers(run, self._rank, self._world_size) as kept:
                 answers = self._answers(requests, kept)
-        if arguments is None:
+        if self._arguments is None:
             kept.forget()
         else:
             results_saved.when_saved(
@@ -238,16 +227,35 @@ class HalluModel(lmms):
         self.__dict__.pop("host", None)
         super().clean()
 
+    def record(self, requests: list[Instance]) -> None:
+        """Put settings and provenance into the results. Every process has to call this, with all its requests."""
+        origin = self._provenance(requests)
+        self._arguments = record_in_results(requests, {**self.run, **origin})
+        self._asked = {task: found["documents"] for task, found in origin["questions"].items()}
+
+    def made_by(self) -> dict[str, Any]:
+        """What decides the answers, for those that an earlier run left to be checked against."""
+        made = {**self.run, **self._code(), **provenance.of_model(self.host, self.run["pretrained"])}
+        names = ("versions", "git", "code", "cards", "pretrained", "checkpoint_files", "checkpoint_commit")
+        return {name: made.get(name) for name in (*names, "parameters", "dtype", "system_prompt")}
+
+    def command(self) -> list[str]:
+        """The command line without secrets."""
+        return provenance.command()
+
     def _provenance(self, requests: list[Instance]) -> dict[str, Any]:
         """What the results say beside the settings. Not part of what tells two runs apart when one goes on."""
         return {
-            "cards": provenance.of_methods(methods.names(None if self.run["method"] == "none" else self.run["method"])),
+            **self._code(),
             "batch_size": self.batch_size,
             **({"self_check": self.proof.to_json()} if self.proof else {}),
-            **provenance.of_process(self._world_size),
             **(provenance.of_model(self.host, self.run["pretrained"]) if self._rank == 0 else {}),
             "questions": provenance.of_questions(requests, self.task_dict, self._world_size),
         }
+
+    def _code(self) -> dict[str, Any]:
+        names = methods.names(None if self.run["method"] == "none" else self.run["method"])
+        return {"cards": source.of_methods(names), **provenance.of_process(self._world_size)}
 
     def _key(self, request: Instance) -> str | None:
         """Identifies a greedy request across runs; None for a sampled one, which is never reused."""

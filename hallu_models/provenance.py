@@ -9,9 +9,8 @@ import hashlib
 import json
 import os
 import platform
-import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,34 +21,23 @@ from lmms_eval.api.instance import Instance
 
 import registry
 from hallu_models.hosts.host import DEMO, Host
-from registry import cards, lazy
+from registry import source
 from registry.command_line import redacted
-
-WHOLE = 16 * 2**20
-"""Files up to this size enter a checkpoint's hash whole, larger ones by `BLOCKS` blocks of `BLOCK` bytes."""
-
-BLOCKS, BLOCK = 256, 2**16
-
-_CHECKPOINT = (".json", ".jinja", ".txt", ".model", ".tiktoken", ".py", ".safetensors", ".bin", ".pt", ".pth")
-_PACKAGES = ("registry", "hallu_tasks", "hallu_models")
 
 
 def of_process(processes: int) -> dict[str, Any]:
-    """Python, the command line without secrets, the package's own environment variables, processes and git."""
+    """Python, the command line without secrets, the package's own environment variables, processes, git and code."""
+    root = Path(registry.__file__).resolve().parents[1]
     variables = sorted(name for name in os.environ if name.startswith("HALLU_"))
     return {
         "python": platform.python_version(),
-        "command": _command(),
+        "command": command(),
         "environment": {name: redacted([f"{name}={os.environ[name]}"])[0].partition("=")[2] for name in variables},
         "processes": processes,
         "machines": max(1, processes // int(os.environ.get("LOCAL_WORLD_SIZE", processes))),
-        "git": _git(Path(registry.__file__).resolve().parents[1]),
+        "git": source.git(root),
+        "code": source.code(root),
     }
-
-
-def of_methods(names: Iterable[str]) -> dict[str, Any]:
-    """For each method its card's version, or the distribution that brings it with its version."""
-    return {name: cards.load(name).version if name in cards.names() else _origin(name) for name in names}
 
 
 def of_model(host: Host, pretrained: str) -> dict[str, Any]:
@@ -60,20 +48,8 @@ def of_model(host: Host, pretrained: str) -> dict[str, Any]:
         "device": device.type,
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
         "checkpoint_commit": host.commit,
-        "checkpoint_files": checkpoint_files(folder) if folder.is_dir() else None,
+        "checkpoint_files": source.checkpoint_files(folder) if folder.is_dir() else None,
     }
-
-
-def checkpoint_files(folder: Path) -> str:
-    """SHA-256 over the names and contents of the files directly in a folder that a checkpoint consists of.
-
-    Weights, configuration, tokenizer, templates and code. Of a file above `WHOLE` bytes the size and `BLOCKS` evenly
-    spread blocks count, the first and the last among them: reading every byte of a large model takes minutes.
-    """
-    whole = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in _CHECKPOINT):
-        whole.update(f"{path.name} {_file(path)}\n".encode())
-    return whole.hexdigest()
 
 
 def of_questions(requests: Sequence[Instance], documents: Mapping[str, Any], processes: int) -> dict[str, Any]:
@@ -104,55 +80,13 @@ def of_questions(requests: Sequence[Instance], documents: Mapping[str, Any], pro
     }
 
 
-def _command() -> list[str]:
+def command() -> list[str]:
+    """The command line of this process without secrets, as it can be typed."""
     program = Path(sys.argv[0])
     start = [program.name] if program.suffix != ".py" else ["python", sys.argv[0]]
     if program.name == "__main__.py":
         start = ["python", "-m", program.parent.name]
     return [*start, *redacted(sys.argv[1:])]
-
-
-def _git(root: Path) -> dict[str, Any] | None:
-    """The last commit that changed the package's code, and whether files were changed since; None where unknown.
-
-    `root` is the folder that holds the packages. One that merely lies inside another project's checkout, as an
-    installed package does, has no commit of its own.
-    """
-    if not (root / ".git").exists():
-        return None
-    try:
-        commit, changed = (
-            subprocess.run(
-                ["git", "-C", str(root), *command, "--", *_PACKAGES],
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=10,
-                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-            ).stdout.strip()
-            for command in (("log", "-1", "--format=%H"), ("status", "--porcelain"))
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "dirty": bool(changed)} if commit else None
-
-
-def _origin(name: str) -> str:
-    """``mypackage 1.2`` for a method of another distribution."""
-    return lazy.interventions().origin(name).partition(", entry point")[0]
-
-
-def _file(path: Path) -> str:
-    size = path.stat().st_size
-    found = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        if size <= WHOLE:
-            found.update(file.read())
-        else:
-            for number in range(BLOCKS):
-                file.seek(number * (size - BLOCK) // (BLOCKS - 1))
-                found.update(file.read(BLOCK))
-    return found.hexdigest()
 
 
 def _undecoded(documents: Any) -> Any:

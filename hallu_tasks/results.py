@@ -7,14 +7,15 @@ where ``<folder>`` is what ``--output_path`` named and the samples are there wit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Run", "Sample", "TaskRun", "read"]
+from registry import outcome
+from registry.outcome import SUFFIX
 
-_SUFFIX = "_results.json"
+__all__ = ["Run", "Sample", "TaskRun", "read"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def read(path: str, *, samples: bool = True) -> Run:
     """Read the latest run of an output folder, or the run of a ``..._results.json`` file.
 
     `samples` says whether every document's records are read too. Raises `ValueError` with the fix for a path
-    without results, a run without samples, damaged files, and files in the layout of another lmms-eval.
+    without results, a folder where a later run of ``hallu run`` failed, a run without samples, damaged files, and files
+    in the layout of another lmms-eval.
     """
     file, count = _latest(path)
     results = _json(_text(file), file)
@@ -110,30 +112,43 @@ def _require_layout(results: Mapping[str, Any], file: Path) -> None:
 def _latest(path: str) -> tuple[Path, int]:
     given = Path(path)
     if given.is_file():
-        if not given.name.endswith(_SUFFIX):
+        if not given.name.endswith(SUFFIX):
             raise ValueError(
-                f"{path} is not a results file; give the folder of --output_path, or a file ending in {_SUFFIX}"
+                f"{path} is not a results file; give the folder of --output_path, or a file ending in {SUFFIX}"
             )
         return given, 1
     if not given.is_dir():
         raise ValueError(f"{path} does not exist; give the folder that lmms-eval's --output_path named")
     # The names begin with the time of the run, so the last one is the latest.
-    found = sorted([*given.glob(f"*{_SUFFIX}"), *given.glob(f"*/*{_SUFFIX}")], key=lambda file: (file.name, str(file)))
+    found = sorted([*given.glob(f"*{SUFFIX}"), *given.glob(f"*/*{SUFFIX}")], key=lambda file: (file.name, str(file)))
+    _require_success(given, found)
     if found:
         return found[-1], len(found)
-    arms = sorted({file.parents[1] for file in given.glob(f"*/*/*{_SUFFIX}")})
+    arms = sorted({file.parents[1] for file in given.glob(f"*/*/*{SUFFIX}")})
     if arms:
         raise ValueError(
             f"{path} holds several output folders; name each arm: hallu compare {' '.join(map(str, arms))}"
         )
     raise ValueError(
-        f"{path} holds no results of lmms-eval (<checkpoint>/<timestamp>{_SUFFIX}); "
+        f"{path} holds no results of lmms-eval (<checkpoint>/<timestamp>{SUFFIX}); "
         f"run lmms-eval with --output_path {path} --log_samples"
     )
 
 
+def _require_success(given: Path, found: Sequence[Path]) -> None:
+    """Raise `ValueError` where a run failed after the latest of the results that were found."""
+    # --output_path named the given folder or, where results lie right in it, the one above.
+    folders = [given, given.resolve().parent] if any(file.parent == given for file in found) else [given]
+    for folder in folders:
+        run = outcome.read(folder)
+        latest = found[-1].resolve().relative_to(folder.resolve()).as_posix() if found else None
+        if run is not None and (latest is None or latest in run.results):
+            all_the_same = f", or give the results file itself to take it all the same: {found[-1]}" if found else ""
+            raise ValueError(f"{given}: {run.text}; run it again{all_the_same}")
+
+
 def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
-    path = file.with_name(f"{file.name.removesuffix(_SUFFIX)}_samples_{name}.jsonl")
+    path = file.with_name(f"{file.name.removesuffix(SUFFIX)}_samples_{name}.jsonl")
     if path.with_suffix(".json").is_file() and not path.is_file():
         raise ValueError(
             f"{path.with_suffix('.json')} is in the layout of an older lmms-eval; known is {path.name} with a line a "

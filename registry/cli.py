@@ -20,6 +20,7 @@ examples:
   lmms-eval --model llava_vhr --tasks hallu_pope
   lmms-eval --model llava_vhr --model_args pretrained=demo,alpha=1.5 --tasks hallu_demo
   lmms-eval tasks --include-path "$(hallu tasks-path)"
+  hallu run --model llava_vhr --tasks hallu_pope --output_path results/llava_vhr --log_samples
   hallu data check hallu_pope        whether a task's data are there, and where to get them
   hallu show results/llava_vhr       settings, versions, scores, the command that repeats the run
   hallu sweep --model llava_vhr --model_args pretrained=demo --grid alpha=0.5,1,2 --tasks hallu_demo
@@ -32,11 +33,15 @@ examples:
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: ``run`` names ``function(arguments) -> exit code``, ``arguments`` what fills its parser."""
+    """A subcommand: ``run`` names ``function(arguments) -> exit code``, ``arguments`` what fills its parser.
+
+    With ``passes_on`` what follows the command is another program's, and comes as the list ``passed``.
+    """
 
     help: str
     run: str
     arguments: str = "registry.listing:add_json"
+    passes_on: bool = False
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -47,6 +52,12 @@ COMMANDS: Mapping[str, Command] = {
     "families": Command("list the model families", "registry.listing:families"),
     "tasks": Command("list the tasks for lmms-eval --tasks", "registry.listing:tasks"),
     "tasks-path": Command("print the task folder, for --include_path", "registry.listing:tasks_path"),
+    "run": Command(
+        "run lmms-eval, with an exit status that is not 0 after an error",
+        "registry.launch:run",
+        "registry.launch:arguments",
+        passes_on=True,
+    ),
     "compare": Command(
         "compare runs of lmms-eval document by document", "hallu_tasks.compare:run", "hallu_tasks.compare:arguments"
     ),
@@ -96,7 +107,7 @@ COMMANDS: Mapping[str, Command] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``hallu`` and return the exit code: 0, 1 for a bad finding, 2 for a bad call."""
     given = list(sys.argv[1:] if argv is None else argv)
-    arguments = parser(given).parse_args(given)
+    arguments = _parsed(given)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -133,6 +144,14 @@ def parser(given: Sequence[str]) -> argparse.ArgumentParser:
         if name in given:
             _load(command.arguments)(sub)
     return top
+
+
+def _parsed(given: Sequence[str]) -> argparse.Namespace:
+    command = COMMANDS.get(given[0]) if given else None
+    if command is not None and command.passes_on and given[1:2] not in (["-h"], ["--help"]):
+        # argparse would refuse options that it does not know, and take abbreviations for its own.
+        return argparse.Namespace(command=given[0], passed=list(given[1:]))
+    return parser(given).parse_args(given)
 
 
 class _Version(argparse.Action):

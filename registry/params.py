@@ -11,7 +11,13 @@ from registry.card import Card
 from registry.errors import BadArgument, did_you_mean, near
 from registry.parameter import show
 
-__all__ = ["BadArgument", "canonical", "check", "coerce", "split_arguments"]
+__all__ = ["MODEL_ARGUMENTS", "BadArgument", "canonical", "check", "coerce", "split_arguments"]
+
+MODEL_ARGUMENTS = (
+    "branch", "seed", "pretrained", "revision", "dtype", "attn_implementation", "device_map", "trust_remote_code",
+    "system_prompt", "images", "quantization",
+)  # fmt: skip
+"""What every model id takes in ``--model_args`` beside its method's parameters."""
 
 
 def coerce(cls: type[Any], values: Mapping[str, object], *, card: Card | None, method: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from lmms_eval.api.instance import Instance
 from PIL import Image
 
 from hallu_models import generation, models
+from registry import source
 
 CAPTION = {"max_new_tokens": 12, "temperature": 0, "top_p": 0, "do_sample": False, "until": []}
 
@@ -246,6 +247,22 @@ def test_a_run_that_cannot_keep_its_answers_goes_on(load, recovery):
     recovery.write_text("a file where the folder would be")
     model = load(batch_size=4)
     assert all(texts(model.generate_until(requests(model, DOCS[:10]))))
+
+
+def test_kept_answers_belong_to_the_code_that_gave_them(load, recovery, monkeypatch):
+    model = load(batch_size=4)
+    broken = [*DOCS[:6], {**DOCS[6], "text": "a", "broken": True}]
+    with pytest.raises(RuntimeError):
+        model.generate_until(requests(model, broken))
+    assert len(list(recovery.glob("*.jsonl"))) == 1
+    answered = []
+    answer = model._answer
+    monkeypatch.setattr(
+        model, "_answer", lambda asked, batch, session: answered.extend(batch) or answer(asked, batch, session)
+    )
+    monkeypatch.setattr(source, "code", lambda root: "other code")
+    model.generate_until(requests(model, DOCS[:7]))
+    assert len(answered) == 7
 
 
 def test_kept_answers_belong_to_one_method_setting(load, recovery):

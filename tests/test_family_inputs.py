@@ -256,7 +256,10 @@ def test_features_are_the_images_own(family):
 def test_assisted_decoding_is_refused(options):
     found = host("llava")
     inputs = generation.encode(found, conversations([0]))
-    with hallu_models.attach(found, "vhr"), pytest.raises(ValueError, match=r"methods (act where one follows another|look at a prompt as a whole)"):
+    with (
+        hallu_models.attach(found, "vhr"),
+        pytest.raises(ValueError, match=r"methods (act where one follows another|look at a prompt as a whole)"),
+    ):
         found.model.generate(**inputs, **options)
 
 

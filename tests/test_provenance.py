@@ -17,6 +17,7 @@ from lmms_eval.api.instance import Instance
 from PIL import Image
 
 from hallu_models import models, provenance
+from registry import source
 from registry.command_line import redacted
 
 BIN = Path(sys.executable).parent
@@ -89,32 +90,103 @@ def test_the_commit_is_the_last_that_changed_the_code(checkout: Path) -> None:
     (checkout / "README.md").write_text("text")
     git(checkout, "add", ".")
     git(checkout, "commit", "--quiet", "-m", "two")
-    assert provenance._git(checkout) == {"commit": first, "dirty": False}
+    assert source.git(checkout) == {"commit": first, "dirty": False}
 
 
 def test_changed_and_new_files_of_the_code_make_it_dirty(checkout: Path) -> None:
     (checkout / "notes.txt").write_text("no code")
-    assert provenance._git(checkout)["dirty"] is False
+    assert source.git(checkout)["dirty"] is False
     (checkout / "registry" / "new.py").write_text("")
-    assert provenance._git(checkout)["dirty"] is True
+    assert source.git(checkout)["dirty"] is True
 
 
 def test_a_package_installed_inside_another_checkout_has_no_commit(checkout: Path) -> None:
     installed = checkout / ".venv" / "site-packages"
     (installed / "registry").mkdir(parents=True)
-    assert provenance._git(installed) is None
+    assert source.git(installed) is None
 
 
 def test_a_checkout_without_git_has_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert provenance._git(checkout) is None
+    assert source.git(checkout) is None
+
+
+def test_the_code_is_known_by_its_contents_committed_or_not(checkout: Path) -> None:
+    known = source.code(checkout)
+    (checkout / "registry" / "notes.md").write_text("no code")
+    assert source.code(checkout) == known
+    (checkout / "registry" / "code.py").write_text("x = 1")
+    changed = source.code(checkout)
+    git(checkout, "commit", "--quiet", "--all", "-m", "two")
+    assert source.code(checkout) == changed != known
+
+
+# What made a run, and what would make it now
+
+
+MADE = {
+    "versions": {"lmms-eval-hallu": "0.1.0", "lmms-eval": "0.7.3", "transformers": "5.23.0", "torch": "2.15.0"},
+    "git": {"commit": "abcdef0123", "dirty": False},
+    "code": "1",
+    "cards": {"vhr": 1},
+    "pretrained": "demo",
+    "checkpoint_files": "1",
+}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "current", "text"),
+    [
+        ({}, {}, None),
+        ({}, {"git": {"commit": "1234567890", "dirty": False}}, None),
+        ({}, {"checkpoint_files": None}, None),
+        ({"versions": None}, {}, "its results do not say what made them"),
+        (
+            {},
+            {"code": "2", "git": {"commit": "1234567890", "dirty": False}},
+            "made by lmms-eval-hallu 0.1.0 commit abcdef0, now commit 1234567",
+        ),
+        (
+            {"git": {"commit": "abcdef0123", "dirty": True}},
+            {"code": "2", "git": {"commit": "abcdef0123", "dirty": True}},
+            "made by lmms-eval-hallu 0.1.0 commit abcdef0 with uncommitted changes, now by other changes",
+        ),
+        (
+            {},
+            {"code": "2", "git": None, "versions": {**MADE["versions"], "lmms-eval-hallu": "0.2.0"}},
+            "made by lmms-eval-hallu 0.1.0 commit abcdef0, now lmms-eval-hallu 0.2.0",
+        ),
+        (
+            {},
+            {"versions": {**MADE["versions"], "transformers": "5.24.0"}},
+            "made with transformers 5.23.0, now 5.24.0",
+        ),
+        ({}, {"cards": {"vhr": 2}}, "made with card 1 of vhr, now card 2 of vhr"),
+        ({"cards": {"a": "b 1"}}, {"cards": {"a": "b 2"}}, "made with a of b 1, now a of b 2"),
+        ({}, {"checkpoint_files": "2"}, "made with other files of the checkpoint demo"),
+        # Runs of versions that did not record the code's hash.
+        ({"code": None}, {}, None),
+        (
+            {"code": None},
+            {"git": {"commit": "abcdef0123", "dirty": True}},
+            "made by lmms-eval-hallu 0.1.0 commit abcdef0, now commit abcdef0 with uncommitted changes",
+        ),
+    ],
+)
+def test_what_has_changed_since_is_told(recorded: dict, current: dict, text: str | None) -> None:
+    assert source.changes({**MADE, **recorded}, {**MADE, **current}) == text
 
 
 # The method and the checkpoint
 
 
+def test_the_demo_checkpoint_is_found_without_importing_a_model() -> None:
+    assert source.checkpoint_folder("demo") == provenance.DEMO
+    assert source.checkpoint_folder("llava-hf/llava-1.5-7b-hf") is None
+
+
 def test_a_method_is_known_by_its_cards_version() -> None:
-    assert provenance.of_methods(["vhr", "eah"]) == {"vhr": 1, "eah": 1}
+    assert source.of_methods(["vhr", "eah"]) == {"vhr": 1, "eah": 1}
 
 
 def checkpoint(folder: Path, **changed: bytes) -> Path:
@@ -126,27 +198,27 @@ def checkpoint(folder: Path, **changed: bytes) -> Path:
 
 
 def test_a_checkpoint_is_known_by_its_files_wherever_it_lies(tmp_path: Path) -> None:
-    known = provenance.checkpoint_files(checkpoint(tmp_path / "a"))
+    known = source.checkpoint_files(checkpoint(tmp_path / "a"))
     (tmp_path / "elsewhere").mkdir()
-    assert known == provenance.checkpoint_files(checkpoint(tmp_path / "elsewhere" / "b"))
-    assert known == provenance.checkpoint_files(checkpoint(tmp_path / "c", **{"README.md": b"other"}))
-    assert known != provenance.checkpoint_files(checkpoint(tmp_path / "d", **{"config.json": b"{ }"}))
-    assert known != provenance.checkpoint_files(checkpoint(tmp_path / "e", **{"chat_template.jinja": b""}))
+    assert known == source.checkpoint_files(checkpoint(tmp_path / "elsewhere" / "b"))
+    assert known == source.checkpoint_files(checkpoint(tmp_path / "c", **{"README.md": b"other"}))
+    assert known != source.checkpoint_files(checkpoint(tmp_path / "d", **{"config.json": b"{ }"}))
+    assert known != source.checkpoint_files(checkpoint(tmp_path / "e", **{"chat_template.jinja": b""}))
 
 
 @pytest.mark.parametrize("place", [0, 420, 999])
 def test_large_weights_count_by_blocks_along_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
-    monkeypatch.setattr(provenance, "WHOLE", 100)
-    monkeypatch.setattr(provenance, "BLOCKS", 100)
-    monkeypatch.setattr(provenance, "BLOCK", 10)
+    monkeypatch.setattr(source, "WHOLE", 100)
+    monkeypatch.setattr(source, "BLOCKS", 100)
+    monkeypatch.setattr(source, "BLOCK", 10)
     changed = bytearray(1000)
     changed[place] = 1
     a, b = checkpoint(tmp_path / "a"), checkpoint(tmp_path / "b", **{"model.safetensors": bytes(changed)})
-    assert provenance.checkpoint_files(a) != provenance.checkpoint_files(b)
+    assert source.checkpoint_files(a) != source.checkpoint_files(b)
     longer = checkpoint(tmp_path / "c", **{"model.safetensors": bytes(1001)})
-    assert provenance.checkpoint_files(a) != provenance.checkpoint_files(longer)
+    assert source.checkpoint_files(a) != source.checkpoint_files(longer)
 
 
 # The questions
@@ -253,8 +325,9 @@ def test_a_model_of_a_folder_records_everything(tmp_path: Path, monkeypatch: pyt
     assert hallu["cards"] == {"vhr": 1}
     assert (hallu["batch_size"], hallu["processes"], hallu["machines"]) == (4, 1, 1)
     assert (hallu["device"], hallu["dtype"], hallu["attention"]) == ("cpu", "float32", "sdpa")
-    assert hallu["checkpoint_files"] == provenance.checkpoint_files(provenance.DEMO)
+    assert hallu["checkpoint_files"] == source.checkpoint_files(provenance.DEMO)
     assert hallu["questions"] == {"some_task": questions(DOCS)}
+    assert source.changes(hallu, source.now("vhr", "demo")) is None
     assert set(hallu["versions"]) == {"lmms-eval-hallu", "lmms-eval", "transformers", "torch"}
 
 
@@ -294,7 +367,7 @@ def test_runs_of_several_tasks_and_processes_record_the_same_questions(recorded:
     assert set(one["questions"]) == {"hallu_demo_chair", "hallu_demo_mme", "hallu_demo_pope"}
     assert all(task["documents"] == 5 for task in one["questions"].values())
     assert one["questions"] == two["questions"]
-    assert one["checkpoint_files"] == two["checkpoint_files"] == provenance.checkpoint_files(provenance.DEMO)
+    assert one["checkpoint_files"] == two["checkpoint_files"] == source.checkpoint_files(provenance.DEMO)
     assert (one["processes"], two["processes"]) == (1, 2)
 
 

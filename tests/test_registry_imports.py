@@ -20,8 +20,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_nothing_heavy_is_imported_by_using_the_registry() -> None:
     script = (
-        "import sys, registry, registry.cli, registry.doctor, registry.params\n"
+        "import sys, registry, registry.cli, registry.doctor, registry.evaluation, registry.launch, registry.source\n"
         "registry.methods(), registry.families(), registry.models(), registry.tasks(), registry.__version__\n"
+        "registry.source.now('vhr', 'demo')\n"
         "registry.cli.main(['methods']), registry.cli.main(['doctor', '--quick'])\n"
         "heavy = ('torch', 'transformers', 'lmms_eval', 'numpy', 'hallu_models')\n"
         "print(sorted(name for name in sys.modules if name.split('.')[0] in heavy))"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,74 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stand_in
 
-import hallu_tasks
 from hallu_tasks.sweep import grid, runs
 from hallu_tasks.sweep.command import Progress
 from registry import cli
-
-ROOT = Path(hallu_tasks.__file__).parents[1]
-
-RUNNER = '''
-"""Stands for lmms-eval: writes what it would write, and does what FAKE says of the run's model_args."""
-import json, os, re, sys, time
-from pathlib import Path
-
-given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-with open(os.environ["CALLS"], "a") as calls:
-    calls.write(json.dumps(sys.argv[1:]) + "\\n")
-alpha = float(re.search(r"alpha=([0-9.]+)", given["--model_args"])[1])
-behaviour = json.loads(os.environ.get("FAKE", "{}")).get(str(alpha), "")
-if behaviour == "sleep":
-    Path(os.environ["CALLS"] + ".pid").write_text(str(os.getpid()))
-    time.sleep(60)
-if behaviour == "error":
-    print("ValueError: vhr is unwell")
-    sys.exit(0)  # as lmms-eval after errors
-if behaviour == "crash":
-    os.abort()
-folder = Path(given["--output_path"]) / "demo"
-folder.mkdir(parents=True, exist_ok=True)
-lines = []
-for image in range(4):
-    wrong = int(image < alpha)
-    record = {
-        "image_id": image, "captions": 1, "captions_hallucinated": wrong, "captions_without_objects": 0, "length": 5,
-        "mentions": 2, "hallucinated": wrong, "distinct": 2 - wrong, "correct": 2 - wrong, "truth": 2, "mode": "words",
-    }
-    lines.append({"doc_id": image, "target": "", "filtered_resps": "A cat.", "input": "Describe.", "chair_s": record})
-name = "hallu_demo_chair"
-wrong = sum(line["chair_s"]["hallucinated"] for line in lines)
-scores = {"chair_s,none": 25.0 * wrong, "recall,none": 12.5 * (8 - wrong), "f1,none": 50.0}
-stamp = "20261121_034427" if not list(folder.glob("*.json")) else "20261121_040000"
-(folder / f"{stamp}_results.json").write_text(json.dumps({
-    "results": {name: scores}, "configs": {name: {"task": name}}, "n-samples": {name: {"original": 4, "effective": 4}},
-    "config": {"model": given["--model"]}, "throughput": {"avg_speed": 100.0},
-}))
-if behaviour == "half":
-    lines = lines[:2]
-(folder / f"{stamp}_samples_{name}.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
-'''
 
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     """Puts the stand-in before lmms-eval; gives the model_args of the runs that were started since."""
-    fake = tmp_path / "fake" / "lmms_eval"
-    fake.mkdir(parents=True)
-    (fake / "__init__.py").write_text("")
-    (fake / "__main__.py").write_text(RUNNER)
-    record = tmp_path / "calls"
-    monkeypatch.setenv("PYTHONPATH", f"{fake.parent}{os.pathsep}{ROOT}")
-    monkeypatch.setenv("CALLS", str(record))
-    monkeypatch.chdir(tmp_path)
-
-    def taken() -> list[str]:
-        made = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
-        record.unlink(missing_ok=True)
-        return [call[call.index("--model_args") + 1] for call in made]
-
-    return taken
+    taken = stand_in.install(tmp_path, monkeypatch)
+    return lambda: [call[call.index("--model_args") + 1] for call in taken()]
 
 
 BASIC = ("--model", "llava_vhr", "--model_args", "pretrained=demo", "--grid", "alpha=1,2,3", "--tasks", "hallu_demo")
@@ -129,8 +75,8 @@ def test_a_composition_names_the_method_where_it_must() -> None:
 def test_folders_are_readable_and_never_shared() -> None:
     found = grid.cells("llava_vhr", "", ["alpha=2", "layers=1+4-7,last:14/32,last:14/31"])
     folders = [cell.folder for cell in found]
-    assert folders[0] == "alpha=2,layers=1+4-7"
-    assert folders[1].startswith("alpha=2,layers=last_14_32~")
+    assert folders[0] == "alpha=2+layers=1+4-7"
+    assert folders[1].startswith("alpha=2+layers=last_14_32~")
     assert len(set(folders)) == 3
     assert [cell.folder for cell in grid.cells("llava_vhr", "", ["alpha=2", "layers=last:14/32"])] == [folders[1]]
 
@@ -158,6 +104,21 @@ def test_folders_are_readable_and_never_shared() -> None:
         (("--grid", "alpha=1", "--plot", "x.jpg"), "--plot x.jpg: allowed endings are .png, .svg, .pdf"),
         (("--grid", "alpha=1", "--", "--model_args", "a=1"), "--model_args after --: hallu sweep sets it itself"),
         (("--grid", "alpha=1", "--baseline", "nowhere"), "nowhere does not exist"),
+        (("--grid", "alpha=1", "--output", "a,b"), "--output a,b: lmms-eval cuts it at the comma"),
+        (("--grid", "alpha=1", "--tasks", "hallu_dmeo"), "unknown task 'hallu_dmeo' (did you mean hallu_demo"),
+        (("--grid", "alpha=1", "--tasks", "hallu_demo,ppoe"), "unknown task 'ppoe' (did you mean pope"),
+        (("--grid", "alpha=1", "--tasks", "no_such_*"), "unknown task 'no_such_*'"),
+        (("--grid", "layers=1,1+40"), "vhr: layers=1+40: layer 40 does not exist, this model has layers 0-7"),
+        (
+            ("--grid", "alpha=1", "--model_args", "pretrained=demo,layers=9"),
+            "vhr: layers=9: layer 9 does not exist, this model has layers 0-7",
+        ),
+        (
+            ("--grid", "alpha=1", "--model_args", "pretrained=demo,tpo_k=3"),
+            "vhr: unknown argument tpo_k=3 (did you mean top_k?)",
+        ),
+        (("--grid", "layers=1", "--model_args", "alpha=-1"), "vhr: alpha=-1 is out of range"),
+        (("--grid", "alpha=1", "--model_args", "preset=gone.yaml"), "gone.yaml"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -170,11 +131,23 @@ def test_a_wrong_call_is_named_before_anything_runs(
     assert not Path("results").exists()
 
 
+@pytest.mark.parametrize("tasks", ["hallu_demo,pope", "hallu_pope*", "refcoco+", "mine", "tasks/mine.yaml"])
+def test_tasks_of_lmms_eval_and_of_the_user_are_known(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]], tasks: str
+) -> None:
+    find = importlib.util.find_spec("lmms_eval")
+    assert find is not None and find.submodule_search_locations  # The real one; only children get the stand-in.
+    Path("tasks").mkdir()
+    Path("tasks/mine.yaml").write_text("task: mine\n")
+    assert sweep(capsys, *BASIC, "--tasks", tasks, "--", "--include_path", "tasks")[0] == 0
+
+
 def test_without_matplotlib_the_plot_is_refused_and_the_numbers_are_not(
     capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "matplotlib" else find(name))
     assert "pip install 'lmms-eval-hallu[plot]'" in refused(capsys, *BASIC, "--plot", "a.png")
     assert calls() == []
     assert sweep(capsys, *BASIC)[0] == 0
@@ -212,6 +185,81 @@ def test_finished_runs_are_not_started_again(
     assert calls() == []
     assert second[1] == first[1]
     assert second[2] == "3 runs, 3 of them are there already\n"
+
+
+def test_two_parameters_are_swept_in_folders_that_lmms_eval_writes_to(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]
+) -> None:
+    code, out, err = sweep(capsys, *BASIC[:4], "--grid", "alpha=1,2", "--grid", "variant=paper,official", *BASIC[6:])
+    assert code == 0, err
+    settings = [f"alpha={alpha},variant={variant}" for alpha in (1, 2) for variant in ("paper", "official")]
+    assert calls() == [f"pretrained=demo,{setting}" for setting in settings]
+    assert [line.split()[0] for line in out.splitlines()[2:]] == settings
+    for setting in settings:
+        assert list(Path("results/sweep", setting.replace(",", "+")).glob("demo/*_results.json"))
+
+
+# Runs that other code made
+
+
+def remade(folder: str, **recorded: object) -> None:
+    """Let a cell's results say that something else made them."""
+    (file,) = Path("results/sweep", folder).glob("demo/*_results.json")
+    data = json.loads(file.read_text())
+    data["config"]["resolved_cli_args"]["hallu"] |= recorded
+    file.write_text(json.dumps(data))
+
+
+OTHER = [
+    (
+        {"code": "0", "git": {"commit": "abcdef0123", "dirty": False}},
+        r"made by lmms-eval-hallu \S+ commit abcdef0, now .+",
+    ),
+    ({"cards": {"vhr": 0}}, r"made with card 0 of vhr, now card \d+ of vhr"),
+    ({"checkpoint_files": "0"}, "made with other files of the checkpoint demo"),
+    ({"versions": None}, "its results do not say what made them"),
+]
+
+
+@pytest.mark.parametrize(("recorded", "why"), OTHER, ids=["code", "card", "checkpoint", "unknown"])
+def test_a_run_that_other_code_made_is_made_again_and_told_why(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]], recorded: dict[str, Any], why: str
+) -> None:
+    whole = sweep(capsys, *BASIC)[1]
+    calls()
+    remade("alpha=2", **recorded)
+    code, out, err = sweep(capsys, *BASIC)
+    assert (code, out, calls()) == (0, whole, ["pretrained=demo,alpha=2"])
+    lines = err.splitlines()
+    assert lines[0] == "3 runs, 2 of them are there already"
+    assert re.fullmatch(f"alpha=2: run again, {why}", lines[1])
+    assert sweep(capsys, *BASIC)[2] == "3 runs, 3 of them are there already\n"
+
+
+def test_finished_runs_are_kept_where_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]
+) -> None:
+    whole = sweep(capsys, *BASIC)[1]
+    calls()
+    remade("alpha=2", cards={"vhr": 0})
+    code, out, err = sweep(capsys, *BASIC, "--keep-finished")
+    assert (code, out, calls()) == (0, whole, [])
+    assert re.search("alpha=2: kept, made with card 0 of vhr, now card", err)
+
+
+def test_a_repetition_that_fails_does_not_leave_the_older_run_in_its_place(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = sweep(capsys, *BASIC)[1]
+    remade("alpha=2", cards={"vhr": 0})
+    monkeypatch.setenv("FAKE", json.dumps({"2.0": "error"}))
+    code, out, err = sweep(capsys, *BASIC)
+    assert code == 2 and "alpha=2" not in out
+    assert err.endswith("hallu: alpha=2 failed: ValueError: vhr is unwell and says so\n")
+    monkeypatch.delenv("FAKE")
+    calls()
+    assert sweep(capsys, *BASIC)[:2] == (0, whole)
+    assert calls() == ["pretrained=demo,alpha=2"]
 
 
 def test_a_larger_grid_runs_what_is_new(capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]]) -> None:
@@ -282,7 +330,12 @@ def test_secrets_are_not_kept(capsys: pytest.CaptureFixture[str], calls: Callabl
 
 @pytest.mark.parametrize(
     ("behaviour", "how"),
-    [("error", "exit status 0"), ("crash", "ended by signal 6"), ("half", "exit status 0")],
+    [
+        ("error", "ValueError: vhr is unwell and says so"),
+        ("crash", "lmms-eval was ended by SIGABRT"),
+        ("half", "holds 2 of 4 documents; it was cut off"),
+        ("vanish", "lmms-eval ended with exit status 0 and no word on how it went"),
+    ],
 )
 def test_a_run_that_fails_is_told_with_the_end_of_its_log_and_the_others_go_on(
     capsys: pytest.CaptureFixture[str],
@@ -293,9 +346,10 @@ def test_a_run_that_fails_is_told_with_the_end_of_its_log_and_the_others_go_on(
 ) -> None:
     monkeypatch.setenv("FAKE", json.dumps({"2.0": behaviour}))
     code, out, err = sweep(capsys, *BASIC)
-    assert code == 1
+    assert code == 2
     assert len(calls()) == 3
-    assert "[2/3] alpha=2: failed in" in err and f"no complete results ({how})" in err
+    assert "[2/3] alpha=2: failed in" in err
+    assert err.splitlines()[-1].startswith("hallu: alpha=2 failed: ") and how in err.splitlines()[-1]
     assert ("    ValueError: vhr is unwell\n" in err) is (behaviour == "error")
     assert "alpha=1" in out and "alpha=3" in out and "alpha=2" not in out
     monkeypatch.delenv("FAKE")
@@ -314,9 +368,11 @@ def test_runs_go_side_by_side(
 
 
 @pytest.fixture
-def sleeping(calls: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def sleeping(
+    calls: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Any:
     """A sweep of its own process whose second run does not end; gives it and the run's process id."""
-    monkeypatch.setenv("FAKE", json.dumps({"2.0": "sleep"}))
+    monkeypatch.setenv("FAKE", json.dumps({"2.0": getattr(request, "param", "sleep")}))
     process = subprocess.Popen(
         [sys.executable, "-m", "registry.cli", "sweep", *BASIC],
         stderr=subprocess.PIPE,
@@ -343,7 +399,7 @@ def alive(number: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_sweep_ends_its_runs_and_goes_on_later(
     capsys: pytest.CaptureFixture[str],
     calls: Callable[[], list[str]],
@@ -363,6 +419,19 @@ def test_an_interrupted_sweep_ends_its_runs_and_goes_on_later(
     assert calls() == ["pretrained=demo,alpha=2", "pretrained=demo,alpha=3"]
 
 
+@pytest.mark.parametrize("sleeping", ["deaf"], indirect=True)
+def test_who_asks_twice_does_not_wait_for_a_run_that_does_not_hear(sleeping: Any) -> None:
+    process, child = sleeping
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert alive(child)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130 and not alive(child)
+    assert time.monotonic() - began < 10
+
+
 def test_a_killed_sweeps_last_run_holds_the_folder_until_it_ends(
     capsys: pytest.CaptureFixture[str], calls: Callable[[], list[str]], sleeping: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,7 +441,10 @@ def test_a_killed_sweeps_last_run_holds_the_folder_until_it_ends(
     assert alive(child)
     calls()
     monkeypatch.delenv("FAKE")
-    assert "another sweep, or a run that it left behind, works there" in refused(capsys, *BASIC)
+    assert (
+        f"another sweep, or a run that it left behind, works there (process {child}); wait for it, "
+        f"end it (kill {child}), or give another --output"
+    ) in refused(capsys, *BASIC)
     os.kill(child, signal.SIGKILL)
     while alive(child):
         time.sleep(0.05)
@@ -430,7 +502,8 @@ def test_a_baseline_stands_first_and_what_makes_it_unfair_is_told(
     sweep(capsys, *BASIC)
     (file,) = Path("results/sweep/alpha=1/demo").glob("*_results.json")
     data = json.loads(file.read_text())
-    data["config"] |= {"model": "llava_base", "batch_size": 1}
+    data["config"] |= {"batch_size": 1}
+    data["config"]["resolved_cli_args"]["hallu"]["model_id"] = "llava_base"
     Path("base/demo").mkdir(parents=True)
     (Path("base/demo") / file.name).write_text(json.dumps(data))
     (samples,) = file.parent.glob("*.jsonl")
@@ -494,4 +567,4 @@ def test_the_real_runner_gives_a_curve_of_the_demo_model(
     assert [line.split()[0] for line in out.splitlines()[2:]] == ["alpha=0.5", "alpha=2"]
     assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
     again = sweep(capsys, *command)
-    assert again[1] == out and "2 of them are there already" in again[2]
+    assert again[1] == out and again[2].startswith("2 runs, 2 of them are there already\nwrote")

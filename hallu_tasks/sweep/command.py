@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from hallu_tasks import benchmarks, differences, report, results, whole_file
 from hallu_tasks.results import Run
 from hallu_tasks.sweep import grid, runs, table
 from hallu_tasks.sweep.runs import Job, Outcome
 from hallu_tasks.sweep.table import Line, Point
+from registry import source, task_names
 
 __all__ = ["arguments", "run"]
 
@@ -44,6 +44,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, default=Path("results/sweep"), metavar="FOLDER", help="a folder a setting is made there"
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    parser.add_argument(
+        "--keep-finished",
+        action="store_true",
+        help="keep finished runs although the code, a version, a card or the checkpoint has changed since",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw CHAIR_s against recall: .png, .svg or .pdf")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--baseline", metavar="RESULTS", help="a run of the plain model, shown beside the settings")
@@ -51,10 +56,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """``hallu sweep``. 1 where a run has no complete results, 130 where it was interrupted.
+    """``hallu sweep``. 2 where a run failed, 130 where it was interrupted.
 
-    Raises `ValueError` before the first run for a grid the method does not take, folders of other runs, and
-    files that cannot be written.
+    A run that is there already is made again where other code, versions, cards or checkpoint files made it, unless
+    ``--keep-finished`` says otherwise. Raises `ValueError` before the first run for a grid the method does not take,
+    tasks that nobody knows, folders of other runs, and files that cannot be written.
     """
     _check(given)
     jobs = runs.jobs(
@@ -65,20 +71,31 @@ def run(given: argparse.Namespace) -> int:
         given.output,
         given.more,
     )
+    task_names.require(given.tasks, _included(given.more))
     baseline = results.read(given.baseline) if given.baseline else None
-    with runs.locked(given.output) as lock:
-        waiting = [job for job in jobs if not runs.finished(job)]
-        progress = Progress(len(jobs), len(jobs) - len(waiting), given.jobs)
+    with runs.locked(given.output) as lock, runs.requests_to_end() as asked:
+        there = [job for job in jobs if runs.finished(job)]
+        method, checkpoint = (of(given.model, given.model_args) for of in (grid.method_of, grid.checkpoint_of))
+        now = functools.cache(functools.partial(source.now, method))
+        changed = {job.folder: why for job in there if (why := runs.outdated(job, checkpoint, now))}
+        kept = [job for job in there if given.keep_finished or job.folder not in changed]
+        progress = Progress(len(jobs), len(kept), given.jobs)
+        for job in there:
+            if job.folder in changed:
+                progress.told(job, f"{'kept' if given.keep_finished else 'run again'}, {changed[job.folder]}")
         try:
-            with _terminated_as_interrupted():
-                runs.start_all(waiting, given.jobs, lock, progress.done, progress.going)
+            waiting = [job for job in jobs if job not in kept]
+            runs.start_all(waiting, given.jobs, lock, asked, progress.done, progress.going)
         except KeyboardInterrupt:
             print("hallu: interrupted; the same command goes on from here", file=sys.stderr)
             return 130
-    complete = [job for job in jobs if job not in progress.failed]
+    failed = [job for job, _ in progress.failed]
+    complete = [job for job in jobs if job not in failed]
     if complete:
         _show(given, complete, baseline)
-    return 1 if progress.failed else 0
+    for job, problem in progress.failed:
+        print(f"hallu: {job.cell.text} failed: {problem}", file=sys.stderr)
+    return 2 if progress.failed else 0
 
 
 class Progress:
@@ -88,7 +105,7 @@ class Progress:
     """
 
     def __init__(self, total: int, before: int, at_once: int) -> None:
-        self.failed: list[Job] = []
+        self.failed: list[tuple[Job, str]] = []
         self._total, self._ended, self._at_once = total, before, at_once
         self._seconds: list[float] = []
         self._live, self._shown = sys.stderr.isatty(), 0.0
@@ -103,12 +120,16 @@ class Progress:
         if outcome.problem is None:
             self._print(f"[{self._ended}/{self._total}] {job.cell.text}: done {took}{self._left()}")
             return
-        self.failed.append(job)
+        self.failed.append((job, outcome.problem))
         self._print(f"[{self._ended}/{self._total}] {job.cell.text}: failed {took}: {outcome.problem}{self._left()}")
         log = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
         for text in log[-_LOG_LINES:]:
             self._print(f"    {text}")
         self._print(f"    (the whole log: {job.log})")
+
+    def told(self, job: Job, text: str) -> None:
+        """Tell something of a setting."""
+        self._print(f"{job.cell.text}: {text}")
 
     def going(self, present: Sequence[Job]) -> None:
         """Tell how far the runs are, once a second."""
@@ -136,7 +157,16 @@ def _check(given: argparse.Namespace) -> None:
         raise ValueError(f"--jobs {given.jobs}: a whole number of at least 1")
     if own := [text for text in given.more if text.partition("=")[0] in _OWN]:
         raise ValueError(f"{own[0]} after --: hallu sweep sets it itself; allowed: any argument but {', '.join(_OWN)}")
+    if "," in str(given.output):
+        raise ValueError(f"--output {given.output}: lmms-eval cuts it at the comma; name a folder without one")
     report.check(given.plot, None, None)
+
+
+def _included(more: Sequence[str]) -> list[Path]:
+    """The folders that ``--include_path`` among the further arguments names."""
+    values = [text.partition("=")[2] for text in more if text.startswith("--include_path=")]
+    values += [value for name, value in itertools.pairwise(more) if name == "--include_path"]
+    return [Path(part) for value in values for part in value.split(",")]
 
 
 def _show(given: argparse.Namespace, complete: Sequence[Job], baseline: Run | None) -> None:
@@ -173,20 +203,6 @@ def _plot(given: argparse.Namespace, lines: Sequence[Line], plain: Sequence[Line
     figure = curve.draw(f"{given.model}: hallucination against recall", tasks, stars)
     whole_file.write(given.plot, curve.encoded(figure, given.plot.suffix[1:]))
     print(f"wrote {given.plot}", file=sys.stderr)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let a request to end do what Ctrl-C does: the runs end with the sweep."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _duration(seconds: float) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from registry import convert, lazy, model_ids, params
+from registry import convert, family, layers, lazy, model_ids, params, preset_file, source
 from registry.errors import BadArgument
 from registry.layers import LayerSpec
 from registry.parameter import Parameter, show
 
-__all__ = ["Cell", "cells", "names"]
+__all__ = ["Cell", "cells", "checkpoint_of", "method_of"]
 
 _HINTS: Mapping[str, object] = {
     "number": float, "whole": int, "flag": bool, "text": str, "layers": LayerSpec, "list": tuple[float, ...],
@@ -33,19 +34,23 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """The text as a folder's name, with a hash where characters had to be replaced."""
-        safe = re.sub(r"[^\w.+=,-]", "_", self.text)
-        return safe if safe == self.text else f"{safe}~{hashlib.sha256(self.text.encode()).hexdigest()[:6]}"
+        """``alpha=2+layers=1+4-7``, with a hash where characters had to be replaced.
+
+        No comma, at which lmms-eval would cut ``--output_path``.
+        """
+        parts = {name: re.sub(r"[^\w.+-]", "_", value) for name, value in self.values.items()}
+        safe = "+".join(f"{name}={value}" for name, value in parts.items())
+        return safe if parts == self.values else f"{safe}~{hashlib.sha256(self.text.encode()).hexdigest()[:6]}"
 
 
 def cells(model: str, model_args: str, grid: Sequence[str]) -> list[Cell]:
     """Every combination of the values, the last parameter changing fastest.
 
-    `grid` holds texts such as ``alpha=0.5,1,2``. Values are checked against the cards of the method in `model` or,
-    for the generic id, in `model_args`; those of methods without a card are left to the run. Raises `ValueError`
-    naming the parameter, the value and what is allowed.
+    `grid` holds texts such as ``alpha=0.5,1,2``. They and `model_args` are checked against the cards of the method in
+    `model` or, for the generic id, in `model_args`, layers also against a checkpoint whose folder is at hand; values of
+    methods without a card are left to the run. Raises `ValueError` naming the parameter, the value and what is allowed.
     """
-    method = _method(model, model_args)
+    method, given = method_of(model, model_args), _assignments(model_args)
     axes: dict[str, list[str]] = {}
     for text in grid:
         name, equals, values = text.partition("=")
@@ -55,21 +60,65 @@ def cells(model: str, model_args: str, grid: Sequence[str]) -> list[Cell]:
         if name in axes:
             raise BadArgument(f"--grid {text}: {name} is there twice; give all its values in one --grid")
         axes[name] = _values(method, name, values)
-    if taken := [name for name in axes if name in names(model_args)]:
+    if taken := [name for name in axes if name in given]:
         raise BadArgument(f"--grid {taken[0]}: it is in --model_args too; leave it out there")
+    _require_arguments(model, method, given)
+    for depth in _depths(checkpoint_of(model, model_args)):
+        for name, chosen in (*axes.items(), *((name, [value]) for name, value in given.items())):
+            _require_layers(method, name, chosen, depth)
     return [Cell(dict(zip(axes, values))) for values in itertools.product(*axes.values())]
 
 
-def names(model_args: str) -> list[str]:
-    """The names that ``--model_args`` sets."""
-    return re.findall(r"(?:^|,)\s*([\w.]+)=", model_args)
+def checkpoint_of(model: str, model_args: str) -> str:
+    """The checkpoint that runs load: what the arguments name, else the family's; empty for a generic id without one."""
+    name, _ = model_ids.split(model)
+    default = family.load()[name].checkpoint if name else None
+    return _assignments(model_args).get("pretrained") or default or ""
 
 
-def _method(model: str, model_args: str) -> str:
+def _assignments(model_args: str) -> dict[str, str]:
+    """What ``--model_args`` sets. A comma inside a value is followed by no name with ``=``."""
+    parts = (part.partition("=") for part in re.split(r",(?=\s*[\w.]+=)", model_args) if part.strip())
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _require_arguments(model: str, method: str, given: Mapping[str, str]) -> None:
+    """Raise `BadArgument` for a name in ``--model_args`` that the model does not take, or a value out of its range."""
+    own = {name: value for name, value in given.items() if not (model == model_ids.GENERIC and name == "method")}
+    _, rest = preset_file.taken(own, lazy.composition(method))
+    split, _ = params.split_arguments(rest, method, params.MODEL_ARGUMENTS)
+    for owner, values in split.items():
+        for name, value in values.items():
+            if (parameter := lazy.card(owner).parameter(name)) is not None:
+                _spelled(owner, parameter, str(value))
+
+
+def _depths(checkpoint: str) -> list[int]:
+    """The number of layers of a checkpoint whose folder is at hand, else nothing."""
+    folder = source.checkpoint_folder(checkpoint)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+        depth = (config.get("text_config") or config).get("num_hidden_layers")
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [depth] if isinstance(depth, int) else []
+
+
+def _require_layers(method: str, name: str, values: Sequence[str], depth: int) -> None:
+    for part in lazy.composition(method):
+        prefix, _, own = name.rpartition(".")
+        parameter = lazy.card(part).parameter(own) if prefix in ("", part) else None
+        if parameter is not None and parameter.kind == "layers":
+            for value in values:
+                if value != layers.AUTO:
+                    layers.resolve(value, depth, argument=own, method=part)
+
+
+def method_of(model: str, model_args: str) -> str:
+    """The method of the runs. Raises `BadArgument` for a plain model."""
     _, method = model_ids.split(model)
     if model == model_ids.GENERIC:
-        found = re.search(r"(?:^|,)\s*method=([^,]+)", model_args)
-        method = found[1].strip() if found else None
+        method = _assignments(model_args).get("method")
     if method is None:
         raise BadArgument(
             f"--model {model} runs without a method, so it has no parameter to sweep; "
