@@ -61,6 +61,19 @@ class Run:
         speed = (self.results.get("throughput") or {}).get("avg_speed")
         return float(speed) if isinstance(speed, (int, float)) else None
 
+    def counts(self, task: str) -> tuple[int, int] | None:
+        """How many documents of a task were to be answered, and how many it has; ``None`` where not recorded."""
+        counted = (self.results.get("n-samples") or {}).get(task) or {}
+        if "effective" not in counted or "original" not in counted:
+            return None
+        return _answered(counted, self.results.get("config") or {}), int(counted["original"])
+
+    @property
+    def limited(self) -> dict[str, tuple[int, int]]:
+        """The tasks that ``--limit`` or ``--offset`` cut short, with `counts`."""
+        counted = {task: self.counts(task) for task in self.results.get("n-samples") or {}}
+        return {task: counts for task, counts in counted.items() if counts is not None and counts[0] < counts[1]}
+
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
         """The groups that the run was asked for, by name, with what stands below each: tasks, or further groups."""
@@ -171,12 +184,16 @@ def _answer(line: Mapping[str, Any]) -> str:
 
 
 def _require_complete(path: Path, found: int, counts: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    # lmms-eval's "effective" leaves --offset out of account.
-    expected = min(counts.get("effective", 0), counts.get("original", 0) - (config.get("offset") or 0))
+    expected = _answered(counts, config)
     if found < expected:
-        raise ValueError(f"{path} holds {found} of {expected:.0f} documents; it was cut off, so rerun lmms-eval")
+        raise ValueError(f"{path} holds {found} of {expected} documents; it was cut off, so rerun lmms-eval")
     if not found:
         raise ValueError(f"{path} holds no document; rerun lmms-eval with a larger --limit or none")
+
+
+def _answered(counts: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    # lmms-eval's "effective" leaves --offset out of account.
+    return int(min(counts.get("effective", 0), counts.get("original", 0) - (config.get("offset") or 0)))
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -132,7 +132,10 @@ def _by_task(found: Sequence[Score]) -> dict[str, list[Score]]:
 
 def _title(run: Run, task: str) -> str:
     parts = []
-    if (documents := _documents(run, task))["count"] is not None:
+    documents = _documents(run, task)
+    if limited := documents["limited"]:
+        parts.append(f"limited: {limited['answered']} of {limited['documents']} documents")
+    elif documents["count"] is not None:
         parts.append(f"{documents['count']} documents")
     if documents["sha256"]:
         parts.append(f"sha256 {documents['sha256']}")
@@ -144,7 +147,12 @@ def _title(run: Run, task: str) -> str:
 def _documents(run: Run, task: str) -> dict[str, Any]:
     questions = (run.hallu.get("questions") or {}).get(task) or {}
     counted = ((run.results.get("n-samples") or {}).get(task) or {}).get("effective")
-    return {"count": questions.get("documents", counted), "sha256": questions.get("sha256")}
+    cut = run.limited.get(task)
+    return {
+        "count": questions.get("documents", counted),
+        "limited": cut and {"answered": cut[0], "documents": cut[1]},
+        "sha256": questions.get("sha256"),
+    }
 
 
 def _decoding(run: Run, task: str) -> Mapping[str, Any]:
