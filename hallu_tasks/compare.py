@@ -31,7 +31,7 @@ from hallu_tasks.benchmarks import Benchmark, Metric
 from hallu_tasks.differences import Difference
 from hallu_tasks.published import Harness, harnesses
 from hallu_tasks.results import Run, read
-from hallu_tasks.scoring import paired
+from hallu_tasks.scoring import mme, paired, yesno
 
 __all__ = ["ALPHA", "Block", "Comparison", "Contrast", "Row", "arguments", "compare", "run"]
 
@@ -85,8 +85,8 @@ class Comparison:
     """Everything that is printed. The first of `arms` is the baseline; `runs` are in the same order.
 
     `tasks` are all that the arms share, also those that are only shown as parts of a group. `allowed` are the
-    differences that were accepted, `notes` say what was left out and why, `published` are the numbers of papers where
-    they were asked for.
+    differences that were accepted, `warnings` are what must not be overlooked, `notes` say what was left out and why,
+    `published` are the numbers of papers where they were asked for.
     """
 
     arms: tuple[str, ...]
@@ -97,6 +97,7 @@ class Comparison:
     notes: tuple[str, ...]
     resamples: int
     seed: int
+    warnings: tuple[str, ...] = ()
     published: tuple[Harness, ...] | None = None
 
     @property
@@ -208,7 +209,17 @@ def compare(
     comparison = Comparison(
         tuple(arms), tuple(ordered), shared, _judged(blocks), tuple(found), tuple(notes), resamples, seed
     )
-    return replace(comparison, notes=(*notes, *_too_few_images(comparison), *_too_few(comparison)))
+    unread = list(_unread(blocks, ordered, arms))
+    return replace(
+        comparison,
+        warnings=tuple(text for loud, text in unread if loud),
+        notes=(
+            *notes,
+            *(text for loud, text in unread if not loud),
+            *_too_few_images(comparison),
+            *_too_few(comparison),
+        ),
+    )
 
 
 def _shared_tasks(runs: Sequence[Run], arms: Sequence[str]) -> tuple[dict[str, Benchmark], list[str]]:
@@ -229,6 +240,27 @@ def _shared_tasks(runs: Sequence[Run], arms: Sequence[str]) -> tuple[dict[str, B
         raise ValueError(f"there is no task to compare: {'; '.join(notes)}; run every arm with the same hallu_* tasks")
     order = {benchmark.title: place for place, benchmark in enumerate(benchmarks.BENCHMARKS)}
     return dict(sorted(shared.items(), key=lambda item: (order[item[1].title], item[0]))), notes
+
+
+def _unread(blocks: Sequence[Block], runs: Sequence[Run], arms: Sequence[str]) -> Iterator[tuple[bool, str]]:
+    """What is to be said of yes/no answers that are neither, and whether it is a warning."""
+    for block in blocks:
+        benchmark = block.benchmark
+        if benchmark.unread is None:
+            continue
+        records = [list(_answered(run, block)) for run in runs]
+        policy = str(records[0][0][benchmark.rule]) if benchmark.rule else mme.POLICY
+        found = [Counter(map(benchmark.unread, arm)) for arm in records]
+        for kind in ("by default", "unparsed"):
+            counts = {f"answers of {arm}": (counted[kind], counted.total()) for arm, counted in zip(arms, found)}
+            if said := yesno.caution(counts, policy, default=kind == "by default"):
+                yield said[0], f"{block.task}: {said[1]}"
+
+
+def _answered(run: Run, block: Block) -> Iterator[Mapping[str, Any]]:
+    for task in block.tasks or (block.task,):
+        for sample in run.tasks[task].samples.values():
+            yield block.benchmark.record(sample) or {}
 
 
 def _too_few_images(comparison: Comparison) -> Iterator[str]:

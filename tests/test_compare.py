@@ -721,6 +721,64 @@ def test_too_few_resamples_for_a_verdict_are_pointed_out(
     assert note.startswith("400 resamples are too few for 20 p values") and "--resamples 1000" in note
 
 
+# Answers that are neither yes nor no
+
+
+def test_answers_decided_by_default_are_warned_of_in_every_form(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    base = replace(BASE, tasks=POPE_ONLY, pope=lambda image, right: "perhaps")
+    paths = [write(tmp_path / arm.model, arm) for arm in (base, replace(VHR, tasks=POPE_ONLY))]
+    data, page = table(capsys, *paths), tmp_path / "page.html"
+    (warning,) = data["warnings"]
+    assert data["tasks"][POPE_ONLY[0]]["f1"]["arms"]["llava_base"]["value"] == pytest.approx(200 / 3)
+    assert warning.startswith("hallu_demo_pope: 240 of 240 answers of llava_base (100 %) neither say yes nor are a no")
+    assert f"Warning: {warning}\n" in run(capsys, *paths, "--html", page)[1]
+    assert f'<p class="warning">Warning: {warning}</p>' in page.read_text()
+    assert run(capsys, *paths, "--markdown")[1].startswith(f"**Warning: {warning}**\n")
+    row = table(capsys, *paths, "--all")["tasks"][POPE_ONLY[0]]["by_default_count"]
+    assert [one["value"] for one in row["arms"].values()] == [240, 0]
+
+
+def test_few_answers_decided_by_default_are_a_note(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    base = replace(BASE, tasks=POPE_ONLY, pope=lambda image, right: "NO" if image < 2 else right)
+    data = table(capsys, *(write(tmp_path / arm.model, arm) for arm in (base, replace(VHR, tasks=POPE_ONLY))))
+    assert data["warnings"] == []
+    assert data["notes"][0].startswith("hallu_demo_pope: 12 of 240 answers of llava_base (5 %)")
+
+
+def test_runs_from_before_the_count_are_counted_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def older(task: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for one in lines:
+            for record in one.values():
+                if isinstance(record, dict):
+                    record.pop("by_default", None)
+        return lines
+
+    base = replace(BASE, tasks=POPE_ONLY, pope=lambda image, right: "perhaps", lines=older)
+    data = table(capsys, *(write(tmp_path / arm.model, arm) for arm in (base, replace(VHR, tasks=POPE_ONLY))))
+    assert [text.split(" answers")[0] for text in data["warnings"]] == ["hallu_demo_pope: 240 of 240"]
+
+
+@pytest.mark.parametrize("task", ["hallu_demo_mme", "hallu_amber_discriminative", "hallu_hallusion"])
+def test_unparsed_answers_of_every_yes_no_benchmark_are_warned_of(
+    task: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    silent = replace(BASE, tasks=[task], mme=lambda image, right: "maybe", other=lambda task, image: "maybe")
+    paths = write(tmp_path / "a", silent), write(tmp_path / "b", replace(VHR, tasks=[task]))
+    (warning,) = table(capsys, *paths)["warnings"]
+    assert f"{task}: " in warning and "answers of llava_base (100 %) cannot be read under policy" in warning
+
+
+def test_the_tasks_count_answers_decided_by_default_and_unparsed_ones() -> None:
+    doc = {"image_id": 1, "question": "Is there a cat?", "answer": "yes", "category": "existence"}
+    records = [pope_task.process_results(doc, [said])["by_default_count"] for said in ("Yes", "perhaps", "No", "")]
+    with pytest.warns(UserWarning, match=r"POPE: 2 of 4 answers \(50 %\)"):
+        assert pope_task.by_default_count(records) == 2
+    answers = [mme_task.process_results(doc, [said])["unparsed_count"] for said in ("Yes", "perhaps", "No", "")]
+    assert mme_task.unparsed_count(answers) == 2
+
+
 # Few images and limited runs
 
 POPE_ONLY = ("hallu_demo_pope",)

@@ -24,7 +24,7 @@ RIGHT, WRONG, SILENT = "A cat and a clock.", "A cat and a dog.", "Nothing here."
 
 METRICS = {
     "hallu_demo_chair": ("chair_s", "chair_i", "recall", "precision", "f1", "mean_length", "mean_mentions"),
-    "hallu_demo_pope": ("accuracy", "precision", "recall", "f1", "yes_ratio", "unparsed_count"),
+    "hallu_demo_pope": ("accuracy", "precision", "recall", "f1", "yes_ratio", "unparsed_count", "by_default_count"),
     "hallu_demo_mme": ("existence", "count", "position"),
 }
 METADATA = {

@@ -44,6 +44,7 @@ def as_json(comparison: Comparison) -> str:
             }
             for one in comparison.allowed
         ],
+        "warnings": comparison.warnings,
         "notes": comparison.notes,
         "tasks": [
             {

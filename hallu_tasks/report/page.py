@@ -40,6 +40,7 @@ def as_html(comparison: Comparison, images: Path | None = None) -> str:
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     body = [
         f"<header><h1>{escape(heading)}</h1>",
+        *(f'<p class="warning">Warning: {escape(text)}</p>' for text in comparison.warnings),
         *(f"<p>{escape(line)}</p>" for line in cells.legend(comparison)),
         "</header>",
         '<main><section aria-labelledby="arms"><h2 id="arms">Arms</h2>',

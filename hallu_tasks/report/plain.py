@@ -25,14 +25,20 @@ def as_markdown(comparison: Comparison) -> str:
     form = _markdown_by_arm if len(comparison.arms) > MOST_COLUMNS else _markdown_by_metric
     reasons = [reason for block in comparison.blocks for reason in cells.reasons(block, comparison.arms)]
     published = _published_markdown(comparison.published)
-    return "\n".join([*form(comparison), *cells.legend(comparison), *reasons, *published])
+    warned = [line for text in comparison.warnings for line in (f"**Warning: {text}**", "")]
+    return "\n".join([*warned, *form(comparison), *cells.legend(comparison), *reasons, *published])
+
+
+def _warned(comparison: Comparison) -> list[str]:
+    return [f"Warning: {text}" for text in comparison.warnings]
 
 
 def _text_by_metric(comparison: Comparison) -> list[str]:
     head, speed = _head(comparison), _speed(comparison)
     rows = [_cells(row) for block in comparison.blocks for row in block.rows]
     widths = [max(len(line[column]) for line in (head, speed, *rows)) for column in range(len(head))]
-    lines = [*cells.arm_lines(comparison), "", *cells.legend(comparison), "", _aligned(head, widths)]
+    lines = [*cells.arm_lines(comparison), "", *_warned(comparison), *cells.legend(comparison), ""]
+    lines.append(_aligned(head, widths))
     for block in comparison.blocks:
         lines += [cells.title(block), *(_aligned(_cells(row), widths) for row in block.rows)]
         lines += [f"  {reason}" for reason in cells.reasons(block, comparison.arms)]
@@ -50,7 +56,7 @@ def _markdown_by_metric(comparison: Comparison) -> list[str]:
 
 
 def _text_by_arm(comparison: Comparison) -> list[str]:
-    lines = [*cells.arm_lines(comparison), "", *cells.legend(comparison), ""]
+    lines = [*cells.arm_lines(comparison), "", *_warned(comparison), *cells.legend(comparison), ""]
     for block in comparison.blocks:
         rows = [_metric_head(block)]
         for number, arm in enumerate(comparison.arms):
