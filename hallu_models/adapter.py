@@ -22,7 +22,7 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import generation, methods, provenance
+from hallu_models import arguments, generation, methods, provenance
 from hallu_models.engines.passes import image_features
 from hallu_models.host import UnsupportedModel, load
 from hallu_models.recovery import Answers, digest
@@ -37,20 +37,6 @@ _OPTIONS = (
 
 OTHER_DOCUMENTS = 100
 """How many documents are tried to find another image, or are candidates for the least similar one."""
-
-_ARGUMENTS = (
-    "branch",
-    "seed",
-    "pretrained",
-    "revision",
-    "dtype",
-    "attn_implementation",
-    "device_map",
-    "trust_remote_code",
-    "system_prompt",
-    "images",
-    "quantization",
-)
 
 
 class HalluModel(lmms):
@@ -88,7 +74,19 @@ class HalluModel(lmms):
         **parameters: Any,
     ) -> None:
         super().__init__()
+        given = {
+            "pretrained": pretrained, "device": device, "dtype": dtype, "revision": revision,
+            "attn_implementation": attn_implementation, "device_map": device_map,
+            "trust_remote_code": trust_remote_code, "system_prompt": system_prompt, "branch": branch, "images": images,
+            "quantization": quantization, "seed": seed,
+        }  # fmt: skip
+        (
+            pretrained, device, dtype, revision, attn_implementation, device_map,
+            trust_remote_code, system_prompt, branch, images, quantization, seed,
+        ) = params.typed(given, arguments.MODEL, f"--model {self.model_id}").values()  # fmt: skip
+        dtype, system_prompt = dtype or "auto", system_prompt or ""
         chosen = parameters.pop("method", None) if self.model_id == "hallu" else self.method
+        chosen = None if str(chosen).strip().lower() == "none" else chosen
         self.batch_size = _positive("batch_size", batch_size)
         if max_batch_size is not None:
             self.batch_size = min(self.batch_size, _positive("max_batch_size", max_batch_size))
@@ -100,7 +98,7 @@ class HalluModel(lmms):
                 )
             pretrained, revision = default.checkpoint, revision or default.revision
         # Wrong names end the run before minutes go into loading a model.
-        methods.check(chosen, parameters, _ARGUMENTS)
+        methods.check(chosen, parameters, arguments.MODEL)
         chosen_images(images)
         # Ranks wait for the slowest at the end, which may take hours on a large task.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
@@ -113,7 +111,7 @@ class HalluModel(lmms):
             revision=revision,
             attn_implementation=attn_implementation,
             device_map=device_map,
-            trust_remote_code=bool(trust_remote_code),
+            trust_remote_code=trust_remote_code,
             quantization=quantization,
         )
         if default and default.model_types and self.host.family != self.family:
@@ -124,7 +122,7 @@ class HalluModel(lmms):
             )
         self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
         self.branch, self.images = branch, images
-        self.seed = int(seed)
+        self.seed = seed
         self._features: dict[bytes, torch.Tensor] = {}
         self.system_prompt = self._resolve_system_prompt(system_prompt)
         self.run = {
@@ -392,7 +390,7 @@ def _place(request: Instance) -> str:
 def _positive(name: str, value: Any) -> int:
     try:
         number = int(value)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         number = 0
     if number < 1:
         raise ValueError(
