@@ -22,7 +22,7 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import arguments, generation, methods, provenance
+from hallu_models import arguments, generation, methods, pictures, provenance
 from hallu_models.engines.passes import image_features
 from hallu_models.host import UnsupportedModel, load
 from hallu_models.recovery import Answers, digest
@@ -274,9 +274,11 @@ class HalluModel(lmms):
         """The request's messages with loaded images."""
         _, doc_to_messages, _, doc_id, task, split = request.args
         try:
-            messages = doc_to_messages(self.task_dict[task][split][doc_id])
-            messages = self._apply_system_prompt(messages, self.system_prompt)
-            images = iter(generation.images_of(messages))
+            # Data sets decode an image when its document is read.
+            with pictures.truncation_off():
+                messages = doc_to_messages(self.task_dict[task][split][doc_id])
+                messages = self._apply_system_prompt(messages, self.system_prompt)
+                images = iter([pictures.decoded(one, _place(request)) for one in generation.images_of(messages)])
             return [{**message, "content": _with_images(message["content"], images)} for message in messages]
         except Exception as error:
             raise RuntimeError(f"{_place(request)}: {type(error).__name__}: {error}") from error
@@ -304,7 +306,12 @@ class HalluModel(lmms):
         for _ in range(OTHER_DOCUMENTS):
             if len(found) >= wanted or not own:
                 break
-            other = generation.images_of(doc_to_messages(documents[rng.randrange(len(documents))]))
+            chosen = rng.randrange(len(documents))
+            try:
+                with pictures.truncation_off():
+                    other = generation.images_of(doc_to_messages(documents[chosen]))
+            except Exception as error:
+                raise RuntimeError(f"task {task}, split {split}, document {chosen}, as other image: {error}") from error
             found += [image for image in other if all(image.tobytes() != mine.tobytes() for mine in own)]
         if len(found) < len(own):
             raise RuntimeError(f"{_place(request)}: no other image in {OTHER_DOCUMENTS} random documents of the task")
