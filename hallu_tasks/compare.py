@@ -147,7 +147,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--html", metavar="FILE", type=Path, help="write a page with the answers that changed sides")
     parser.add_argument(
-        "--images", metavar="FOLDER", type=Path, help="where the page finds the benchmark's images, at any depth"
+        "--images",
+        metavar="FOLDER",
+        type=Path,
+        help="where the page finds the benchmark's images, at any depth (default: where HALLU_DATA has the task's)",
     )
 
 
