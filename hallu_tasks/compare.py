@@ -32,6 +32,7 @@ from hallu_tasks.differences import Difference
 from hallu_tasks.published import Harness, harnesses
 from hallu_tasks.results import Run, read
 from hallu_tasks.scoring import mme, paired, yesno
+from registry import terminal
 
 __all__ = ["ALPHA", "Block", "Comparison", "Contrast", "Row", "arguments", "compare", "run"]
 
@@ -173,8 +174,12 @@ def run(given: argparse.Namespace) -> int:
     )
     if given.published:
         comparison = replace(comparison, published=harnesses(comparison.runs))
-    form = report.as_json if given.json else report.as_markdown if given.markdown else report.as_text
-    printed = form(comparison)
+    if given.json:
+        printed = report.as_json(comparison)
+    elif given.markdown:
+        printed = report.as_markdown(comparison)
+    else:
+        printed = report.as_text(comparison, terminal.width())
     report.write(comparison, given.plot, given.html, given.images)
     print(printed)
     return 0

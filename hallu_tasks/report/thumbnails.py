@@ -25,9 +25,9 @@ class Thumbnails:
     """Finds images by the ids in the records: those of the demo tasks, and those in a folder at any depth.
 
     Without a folder, images are looked for where ``HALLU_DATA`` has those of the task. A file is found by its path
-    below the folder, its name, or its number (``COCO_val2014_000000310196.jpg`` is 310196). A name or number that several
-    files have finds none of them; where a benchmark's names begin anew in every subtask, as MME's do, `subtask` is a
-    folder around the file.
+    below the folder, its name, or its number (``COCO_val2014_000000310196.jpg`` is 310196). A name or number that
+    several files have finds none of them; where a benchmark's names begin anew in every subtask, as MME's do,
+    `subtask` is a folder around the file.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
