@@ -143,6 +143,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    form.add_argument("--latex", action="store_true", help="print LaTeX tables for a paper, with booktabs")
     parser.add_argument(
         "--plot", metavar="FILE", type=Path, help="write the differences as a forest plot: .png, .svg or .pdf"
     )
@@ -174,12 +175,9 @@ def run(given: argparse.Namespace) -> int:
     )
     if given.published:
         comparison = replace(comparison, published=harnesses(comparison.runs))
-    if given.json:
-        printed = report.as_json(comparison)
-    elif given.markdown:
-        printed = report.as_markdown(comparison)
-    else:
-        printed = report.as_text(comparison, terminal.width())
+    forms = {"json": report.as_json, "markdown": report.as_markdown, "latex": report.as_latex}
+    chosen = next((forms[name] for name in forms if getattr(given, name)), None)
+    printed = chosen(comparison) if chosen else report.as_text(comparison, terminal.width())
     report.write(comparison, given.plot, given.html, given.images)
     print(printed)
     return 0
