@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import written_runs
 from PIL import Image, ImageColor
 from written_runs import BASE, VHR, Arm, write
 
@@ -218,6 +219,34 @@ def test_answers_questions_and_settings_are_text(written: Callable[..., Path]) -
     assert len(reader.all("script")) == 2
     assert not [one for one in reader.all("img") if "src" in one or "onerror" in one]
     assert "&lt;/script&gt;&lt;/td&gt;" in text and "&amp;amp;" in text
+
+
+EVIL_NAME = "<img src=x onerror=alert(1)>'\"&"
+
+
+def test_names_of_arms_tasks_files_and_rules_are_text(
+    written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = f"hallu_pope_{EVIL_NAME}"
+    monkeypatch.setitem(written_runs.LINES, task, written_runs.pope_lines)
+    monkeypatch.setitem(written_runs.METADATA, task, {"version": 1, "answer_policy": EVIL_NAME})
+
+    def limited(data: dict[str, Any]) -> None:
+        data["n-samples"][task]["original"] = 999
+        data["lmms_eval_version"] = data["date"] = EVIL_NAME
+
+    base = replace(BASE, model=EVIL_NAME, tasks=[task], pope=lambda image, right: "perhaps", change=limited)
+    arms = (
+        base,
+        replace(VHR, model=f"{EVIL_NAME} 2", tasks=[task], images=range(3), hallu={EVIL_NAME: {EVIL_NAME: EVIL_NAME}}),
+    )
+    text = written(*arms, options=("--allow-different", "documents", "--allow-different", "scorer")).read_text()
+    reader = Reader(text)
+    assert "too few images" in text and "Warning: " in text and "limited: " in text
+    assert EVIL_NAME not in text and "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert not [name for _, attributes in reader.elements for name in attributes if name.startswith("on")]
+    assert not [one for one in reader.all("img") if "src" in one]
+    assert len(reader.all("script")) == 2
 
 
 def test_an_image_id_is_text_too(tmp_path: Path) -> None:

@@ -46,6 +46,11 @@ def escaped(text: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in plain)
 
 
+def _number(cell: str) -> str:
+    """Figures with a minus sign, which is longer than a hyphen."""
+    return escaped(cell).replace("-{}", "$-$")
+
+
 def _caption(comparison: Comparison, block: Block) -> str:
     baseline, *others = comparison.arms
     said = [f"{cells.title(block)}.", "In brackets 95 % intervals."]
@@ -66,7 +71,7 @@ def _block(comparison: Comparison, block: Block) -> tuple[list[str], list[list[s
     head = ["", *(_metric(row.metric) for row in block.rows)]
     rows = []
     for number, arm in enumerate(comparison.arms):
-        rows.append([escaped(arm), *(escaped(cells.estimate(row.estimates[number])) for row in block.rows)])
+        rows.append([escaped(arm), *(_number(cells.estimate(row.estimates[number])) for row in block.rows)])
         if number:
             rows.append(["", *(_difference(row.contrasts[number - 1]) for row in block.rows)])
     return head, rows
@@ -77,16 +82,17 @@ def _metric(metric: Metric) -> str:
 
 
 def _difference(contrast: Contrast) -> str:
-    star = "$^{*}$" if contrast.verdict not in (None, "no difference") else ""
+    star = "^{*}" if contrast.verdict not in (None, "no difference") else ""
     p_value = cells.p_value(contrast.p_holm)
-    tested = f"$p<{p_value[1:]}$" if p_value.startswith("<") else f"$p={p_value}$"
-    tested = tested if contrast.p_holm is not None else "N/A"
-    return rf"{{\footnotesize {escaped(cells.difference(contrast))}, {tested}{star}}}"
+    tested = f"$p<{p_value[1:]}{star}$" if p_value.startswith("<") else f"$p={p_value}{star}$"
+    return (
+        rf"{{\footnotesize {_number(cells.difference(contrast))}, {tested if contrast.p_holm is not None else 'N/A'}}}"
+    )
 
 
 def _published(harness: Harness, number: int) -> Iterator[str]:
     head = ["", *map(escaped, harness.scores)]
-    rows = [[escaped(row.label), *map(escaped, harness.cells(row))] for row in harness.rows]
+    rows = [[escaped(row.label), *map(_number, harness.cells(row))] for row in harness.rows]
     yield from _table(escaped(f"{harness.title}. {WARNING}"), f"tab:published-{number}", head, rows)
 
 
