@@ -91,6 +91,7 @@ def read(path: str, *, samples: bool = True) -> Run:
     file, count = _latest(path)
     results = _json(_text(file), file)
     _require_layout(results, file)
+    _require_commit(results, file)
     config = results["config"]
     hallu = (config.get("resolved_cli_args") or {}).get("hallu") or {}
     return Run(
@@ -135,6 +136,15 @@ def _require_layout(results: Mapping[str, Any], file: Path) -> None:
                         f"{file}: {found} is not {needed}; lmms-eval {version} wrote it in a layout that is not known "
                         f"here (known: lmms-eval 0.7; found: {reprlib.repr(value)}), so rerun with a supported version"
                     )
+
+
+def _require_commit(results: Mapping[str, Any], file: Path) -> None:
+    git = ((results["config"].get("resolved_cli_args") or {}).get("hallu") or {}).get("git")
+    if git is not None and not git.get("commit"):
+        raise ValueError(
+            f"{file}: config.resolved_cli_args.hallu.git names no commit; the file was edited, so rerun, or "
+            "set it to null"
+        )
 
 
 def _is_finite(value: Any) -> bool:

@@ -132,7 +132,7 @@ def _source(hallu: Mapping[str, Any]) -> str:
     git = hallu["git"]
     if git is None:
         return "an installed package"
-    return f"commit {git['commit']}{', with changes that no commit holds' if git['dirty'] else ''}"
+    return f"commit {git['commit']}{', with changes that no commit holds' if git.get('dirty') else ''}"
 
 
 def _by_task(found: Sequence[Score]) -> dict[str, list[Score]]:

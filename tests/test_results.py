@@ -96,6 +96,7 @@ def test_another_layout_is_named_with_its_version(tmp_path: Path, changes: dict[
         ({"throughput": {"avg_speed": "fast"}}, "throughput.avg_speed is not a number"),
         ({"config": {"resolved_cli_args": {"hallu": {"versions": 7}}}}, "hallu.versions is not an object"),
         ({"config": {"resolved_cli_args": {"hallu": {"git": {"commit": 7}}}}}, "hallu.git.commit is not text"),
+        ({"config": {"resolved_cli_args": {"hallu": {"git": {}}}}}, "hallu.git names no commit"),
         ({"configs": {TASK: {"generation_kwargs": "greedy"}}}, f"configs.{TASK}.generation_kwargs is not an object"),
     ],
 )

@@ -60,7 +60,7 @@ def notes(run: Run) -> str:
         method = f"mitigation method {hallu['method']}{f' ({cards})' if cards else ''}: {hallu.get('parameters')}"
     used = ", ".join(f"{name} {of}" for name, of in (hallu.get("versions") or {}).items())
     git = hallu.get("git") or {}
-    commit = f", commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}" if git else ""
+    commit = f", commit {git['commit'][:12]}{' with changes' if git.get('dirty') else ''}" if git else ""
     cut = ", ".join(f"{task} {answered} of {every} documents" for task, (answered, every) in run.limited.items())
     limited = f"; limited: {cut}" if cut else ""
     software = used or f"{DISTRIBUTION} of an unknown version"
