@@ -21,14 +21,14 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import generation, methods, provenance, ranks, response_cache, results_saved, self_check
+from hallu_models import generation, methods, pictures, provenance, ranks, response_cache, results_saved, self_check
 from hallu_models.engines.passes import image_features
 from hallu_models.hosts import processors
 from hallu_models.hosts.host import UnsupportedModel, load
 from hallu_models.pace import Pace, peak_memory
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session, chosen_images
-from registry import params, source
+from registry import arguments, params, source
 
 # What of a task's generation_kwargs reaches transformers' generate.
 _OPTIONS = (
@@ -86,7 +86,19 @@ class HalluModel(lmms):
         """lmms-eval's parsed command line; None where a run has none."""
         self._asked: dict[str, int] = {}
         """Documents by task."""
+        given = {
+            "pretrained": pretrained, "device": device, "dtype": dtype, "revision": revision,
+            "attn_implementation": attn_implementation, "device_map": device_map,
+            "trust_remote_code": trust_remote_code, "system_prompt": system_prompt, "branch": branch, "images": images,
+            "quantization": quantization, "seed": seed,
+        }  # fmt: skip
+        (
+            pretrained, device, dtype, revision, attn_implementation, device_map,
+            trust_remote_code, system_prompt, branch, images, quantization, seed,
+        ) = params.typed(given, arguments.MODEL, f"--model {self.model_id}").values()  # fmt: skip
+        dtype, system_prompt = dtype or "auto", system_prompt or ""
         chosen = parameters.pop("method", None) if self.model_id == "hallu" else self.method
+        chosen = None if str(chosen).strip().lower() == "none" else chosen
         self.batch_size = _positive("batch_size", batch_size)
         if max_batch_size is not None:
             self.batch_size = min(self.batch_size, _positive("max_batch_size", max_batch_size))
@@ -98,7 +110,7 @@ class HalluModel(lmms):
                 )
             pretrained, revision = default.checkpoint, revision or default.revision
         # Wrong names end the run before minutes go into loading a model.
-        methods.check(chosen, parameters, params.MODEL_ARGUMENTS)
+        methods.check(chosen, parameters, arguments.MODEL)
         chosen_images(images)
         # Ranks wait for the slowest at the end, which may take hours on a large task; one that fails ends them all.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
@@ -112,7 +124,7 @@ class HalluModel(lmms):
                 revision=revision,
                 attn_implementation=attn_implementation,
                 device_map=device_map,
-                trust_remote_code=bool(trust_remote_code),
+                trust_remote_code=trust_remote_code,
                 quantization=quantization,
             )
         if default and default.model_types and self.host.family != self.family:
@@ -125,7 +137,7 @@ class HalluModel(lmms):
         self.branch, self.images = branch, images
         # Nothing is answered where the ground has moved.
         self.proof = self_check.prove(self.host, self.interventions, branch)
-        self.seed = int(seed)
+        self.seed = seed
         self._features: dict[bytes, torch.Tensor] = {}
         self.system_prompt = self._resolve_system_prompt(system_prompt)
         self.run = {
@@ -327,9 +339,11 @@ class HalluModel(lmms):
         """The request's messages with loaded images."""
         _, doc_to_messages, _, doc_id, task, split = request.args
         try:
-            messages = doc_to_messages(self.task_dict[task][split][doc_id])
-            messages = self._apply_system_prompt(messages, self.system_prompt)
-            images = iter(generation.images_of(messages))
+            # Data sets decode an image when its document is read.
+            with pictures.truncation_off():
+                messages = doc_to_messages(self.task_dict[task][split][doc_id])
+                messages = self._apply_system_prompt(messages, self.system_prompt)
+                images = iter([pictures.decoded(one, self._place(request)) for one in generation.images_of(messages)])
             return [{**message, "content": _with_images(message["content"], images)} for message in messages]
         except Exception as error:
             raise DocumentError(f"{self._place(request)}: {_said(error)}") from error
@@ -363,7 +377,8 @@ class HalluModel(lmms):
                 break
             number = rng.randrange(len(documents))
             try:
-                other = generation.images_of(doc_to_messages(documents[number]))
+                with pictures.truncation_off():
+                    other = generation.images_of(doc_to_messages(documents[number]))
             except Exception as error:
                 raise DocumentError(
                     f"{self._place(request)}: the other image, of document {number}: {_said(error)}"
@@ -456,7 +471,7 @@ def _said(error: Exception) -> str:
 def _positive(name: str, value: Any) -> int:
     try:
         number = int(value)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         number = 0
     if number < 1:
         raise ValueError(

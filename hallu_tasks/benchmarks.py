@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from hallu_tasks import strategies
 from hallu_tasks.results import Sample
-from hallu_tasks.scoring import amber, chair, hallusion, mme, pope, textvqa
+from hallu_tasks.scoring import amber, chair, hallusion, mme, pope, textvqa, yesno
 from hallu_tasks.scoring.paired import NOTHING
 from hallu_tasks.scoring.ratios import Ratio
 from hallu_tasks.scoring.units import Array, Statistic
@@ -17,6 +17,7 @@ __all__ = ["BENCHMARKS", "Benchmark", "Group", "Metric", "of"]
 
 Record = Mapping[str, Any]
 Direction = Literal["higher", "lower"]
+Unread = Literal["by default", "unparsed"]
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,16 @@ class Benchmark:
     documents: Callable[[Metric, Mapping[int, Record]], tuple[dict[Any, Record], dict[Any, Hashable]]]
     scored: Callable[[Mapping[int, Record]], Mapping[int, Record]] = dict
     """The records that count: a limited run may end in the middle of what is scored together."""
-    completed: Callable[[Record], Record] = lambda record: record
-    """Adds the fields `image` and `rule` to records that hold them in several parts."""
+    completed: Callable[[Record, Sample], Record] = lambda record, sample: record
+    """Adds what records hold in several parts, or what older ones lack."""
+    unread: Callable[[Record], Unread | None] | None = None
+    """For yes/no answers: how the policy failed to find a yes or a no."""
     group: Group | None = None
 
     def record(self, sample: Sample) -> Record | None:
         """The sample's record, ``None`` when it is not one of this benchmark."""
         found = next((record for record in sample.records.values() if self.columns <= record.keys()), None)
-        return None if found is None else self.completed(found)
+        return None if found is None else self.completed(found, sample)
 
 
 def of(samples: Mapping[int, Sample]) -> Benchmark | None:
@@ -123,16 +126,35 @@ def _sets(metric: Metric, records: Mapping[int, Record]) -> tuple[dict[Any, Reco
     return {**numbers}, {key: key for key in numbers}
 
 
-def _figure(record: Record) -> Record:
-    return {**record, "image_id": "{category}/{subcategory}/{set_id}_{figure_id}.png".format(**record)}
+def _figure(record: Record, sample: Sample) -> Record:
+    image = "{category}/{subcategory}/{set_id}_{figure_id}.png".format(**record)
+    return {**_with_default(record, sample), "image_id": image}
 
 
-def _rules(record: Record) -> Record:
+def _with_default(record: Record, sample: Sample) -> Record:
+    """The record with the count that older ones lack."""
+    policy = record.get("policy")
+    return {"by_default": int(policy is not None and yesno.by_default(sample.answer, str(policy))), **record}
+
+
+def _column(record: Record) -> Unread | None:
+    return "by default" if record.get("by_default") else "unparsed" if record["unparsed"] else None
+
+
+def _prediction(record: Record) -> Unread | None:
+    return "unparsed" if yesno.parse(record["prediction"], mme.POLICY) is None else None
+
+
+def _rules(record: Record, sample: Sample) -> Record:
     return {**record, "rules": f"mode {record['mode']}, similarity {record['similarity']}"}
 
 
 def _unparsed(sums: Mapping[str, Array]) -> Array:
     return sums["unparsed"]
+
+
+def _by_default(sums: Mapping[str, Array]) -> Array:
+    return sums["by_default"]
 
 
 def _chair(records: Iterable[Record]) -> list[Metric]:
@@ -157,6 +179,7 @@ def _pope(records: Iterable[Record]) -> list[Metric]:
         Metric("f1", "F1", table["f1"], "higher"),
         Metric("yes_ratio", "yes ratio", table["yes_ratio"], None),
         Metric("unparsed_count", "unparsed", _unparsed, "lower", "answers", headline=False),
+        Metric("by_default_count", "decided by default", _by_default, "lower", "answers", headline=False),
     ]
 
 
@@ -260,6 +283,8 @@ BENCHMARKS = (
         rule="policy",
         metrics=_pope,
         documents=_counts,
+        completed=_with_default,
+        unread=_column,
         group=Group(_pope_group, _by_strategy),
     ),
     Benchmark(
@@ -272,6 +297,7 @@ BENCHMARKS = (
         metrics=_mme,
         documents=_pairs,
         scored=_whole_pairs,
+        unread=_prediction,
     ),
     Benchmark(
         title="AMBER generative",
@@ -293,6 +319,7 @@ BENCHMARKS = (
         rule="policy",
         metrics=_amber_discriminative,
         documents=_counts,
+        unread=_column,
     ),
     Benchmark(
         title="HallusionBench",
@@ -304,6 +331,7 @@ BENCHMARKS = (
         metrics=_hallusion,
         documents=_sets,
         completed=_figure,
+        unread=_column,
     ),
     Benchmark(
         title="TextVQA",

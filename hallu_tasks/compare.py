@@ -5,7 +5,8 @@ interval from a bootstrap over images, a p value, and a verdict. The p value of 
 accuracy) is McNemar's exact one, that of a ratio comes from the same bootstrap. An arm is better or worse
 only where the p value stays below 0.05 after Holm's correction over everything that is shown and the interval
 leaves out zero; the second condition matters where several questions share an image, which McNemar's test
-takes for independent.
+takes for independent. No p value is below the least that the exact test on the images can give, 2 / 2**n for n images
+that differ, and on so few images that even this could not pass Holm's first step there is no verdict.
 
 Arms that have all tasks of POPE's group are compared in the numbers that papers state: F1, accuracy and yes ratio as
 means over the strategies, each counting the same, and F1 pooled over all questions. The mean accuracy of strategies of
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +31,8 @@ from hallu_tasks.benchmarks import Benchmark, Metric
 from hallu_tasks.differences import Difference
 from hallu_tasks.published import Harness, harnesses
 from hallu_tasks.results import Run, read
-from hallu_tasks.scoring import paired
+from hallu_tasks.scoring import mme, paired, yesno
+from registry import terminal
 
 __all__ = ["ALPHA", "Block", "Comparison", "Contrast", "Row", "arguments", "compare", "run"]
 
@@ -43,7 +46,8 @@ class Contrast:
     """One arm against the baseline in one metric, ``arm - baseline``.
 
     `p_holm` is the p value after Holm's correction over the whole comparison. `verdict` is better, worse,
-    higher or lower (where neither direction is better), "no difference", or ``None`` where undefined.
+    higher or lower (where neither direction is better), "no difference", or ``None`` where undefined; where the
+    images are too few for one, ``result.reasons["verdict"]`` says so.
     """
 
     result: paired.Comparison
@@ -62,7 +66,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """One task, or a group of `tasks` under its own name."""
+    """One task, or a group of `tasks` under its own name.
+
+    `limited` holds, where a run was cut short by ``--limit`` or ``--offset``, how many documents are compared and how
+    many the task has.
+    """
 
     task: str
     benchmark: Benchmark
@@ -70,6 +78,7 @@ class Block:
     images_count: int
     rows: tuple[Row, ...]
     tasks: tuple[str, ...] = ()
+    limited: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +86,8 @@ class Comparison:
     """Everything that is printed. The first of `arms` is the baseline; `runs` are in the same order.
 
     `tasks` are all that the arms share, also those that are only shown as parts of a group. `allowed` are the
-    differences that were accepted, `notes` say what was left out and why, `published` are the numbers of papers where
-    they were asked for.
+    differences that were accepted, `warnings` are what must not be overlooked, `notes` say what was left out and why,
+    `published` are the numbers of papers where they were asked for.
     """
 
     arms: tuple[str, ...]
@@ -89,6 +98,7 @@ class Comparison:
     notes: tuple[str, ...]
     resamples: int
     seed: int
+    warnings: tuple[str, ...] = ()
     published: tuple[Harness, ...] | None = None
 
     @property
@@ -96,6 +106,11 @@ class Comparison:
         """How many p values Holm's correction is over."""
         contrasts = (contrast for block in self.blocks for row in block.rows for contrast in row.contrasts)
         return sum(contrast.p_holm is not None for contrast in contrasts)
+
+    @property
+    def units_for_a_verdict(self) -> int:
+        """The fewest images on which the exact test's p value could pass the first step of Holm's correction."""
+        return paired.units_for(ALPHA / max(1, self.p_values_count))
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,12 +143,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    form.add_argument("--latex", action="store_true", help="print LaTeX tables for a paper, with booktabs")
     parser.add_argument(
         "--plot", metavar="FILE", type=Path, help="write the differences as a forest plot: .png, .svg or .pdf"
     )
     parser.add_argument("--html", metavar="FILE", type=Path, help="write a page with the answers that changed sides")
     parser.add_argument(
-        "--images", metavar="FOLDER", type=Path, help="where the page finds the benchmark's images, at any depth"
+        "--images",
+        metavar="FOLDER",
+        type=Path,
+        help="where the page finds the benchmark's images, at any depth (default: where HALLU_DATA has the task's)",
     )
 
 
@@ -156,8 +175,9 @@ def run(given: argparse.Namespace) -> int:
     )
     if given.published:
         comparison = replace(comparison, published=harnesses(comparison.runs))
-    form = report.as_json if given.json else report.as_markdown if given.markdown else report.as_text
-    printed = form(comparison)
+    forms = {"json": report.as_json, "markdown": report.as_markdown, "latex": report.as_latex}
+    chosen = next((forms[name] for name in forms if getattr(given, name)), None)
+    printed = chosen(comparison) if chosen else report.as_text(comparison, terminal.width())
     report.write(comparison, given.plot, given.html, given.images)
     print(printed)
     return 0
@@ -195,7 +215,17 @@ def compare(
     comparison = Comparison(
         tuple(arms), tuple(ordered), shared, _judged(blocks), tuple(found), tuple(notes), resamples, seed
     )
-    return replace(comparison, notes=(*notes, *_too_few(comparison)))
+    unread = list(_unread(blocks, ordered, arms))
+    return replace(
+        comparison,
+        warnings=tuple(text for loud, text in unread if loud),
+        notes=(
+            *notes,
+            *(text for loud, text in unread if not loud),
+            *_too_few_images(comparison),
+            *_too_few(comparison),
+        ),
+    )
 
 
 def _shared_tasks(runs: Sequence[Run], arms: Sequence[str]) -> tuple[dict[str, Benchmark], list[str]]:
@@ -216,6 +246,40 @@ def _shared_tasks(runs: Sequence[Run], arms: Sequence[str]) -> tuple[dict[str, B
         raise ValueError(f"there is no task to compare: {'; '.join(notes)}; run every arm with the same hallu_* tasks")
     order = {benchmark.title: place for place, benchmark in enumerate(benchmarks.BENCHMARKS)}
     return dict(sorted(shared.items(), key=lambda item: (order[item[1].title], item[0]))), notes
+
+
+def _unread(blocks: Sequence[Block], runs: Sequence[Run], arms: Sequence[str]) -> Iterator[tuple[bool, str]]:
+    """What is to be said of yes/no answers that are neither, and whether it is a warning."""
+    for block in blocks:
+        benchmark = block.benchmark
+        if benchmark.unread is None:
+            continue
+        records = [list(_answered(run, block)) for run in runs]
+        policy = str(records[0][0][benchmark.rule]) if benchmark.rule else mme.POLICY
+        found = [Counter(map(benchmark.unread, arm)) for arm in records]
+        for kind in ("by default", "unparsed"):
+            counts = {f"answers of {arm}": (counted[kind], counted.total()) for arm, counted in zip(arms, found)}
+            if said := yesno.caution(counts, policy, default=kind == "by default"):
+                yield said[0], f"{block.task}: {said[1]}"
+
+
+def _answered(run: Run, block: Block) -> Iterator[Mapping[str, Any]]:
+    for task in block.tasks or (block.task,):
+        for sample in run.tasks[task].samples.values():
+            yield block.benchmark.record(sample) or {}
+
+
+def _too_few_images(comparison: Comparison) -> Iterator[str]:
+    """What is said where a verdict is missing for want of images."""
+    rows = (row for block in comparison.blocks for row in block.rows)
+    counts = {one.result.units_count for row in rows for one in row.contrasts if "verdict" in one.result.reasons}
+    if counts:
+        fewest, most = min(counts), max(counts)
+        yield (
+            f"{fewest if fewest == most else f'{fewest} to {most}'} image{'s' * (most > 1)} are too few for a verdict: "
+            f"with {comparison.p_values_count} p values it needs at least {comparison.units_for_a_verdict} images, "
+            f"where 2 / 2**n, the least p value of the exact test, is below {ALPHA} / {comparison.p_values_count}"
+        )
 
 
 def _too_few(comparison: Comparison) -> Iterator[str]:
@@ -254,7 +318,8 @@ def _block(
         if metric.headline or every_metric:
             prepared = [benchmark.documents(metric, arm) for arm in records]
             rows.append(_row(metric, [one for one, _ in prepared], prepared[0][1], resamples, seed))
-    return Block(task, benchmark, len(records[0]), _images_count(benchmark, records[0]), tuple(rows))
+    count, images = len(records[0]), _images_count(benchmark, records[0])
+    return Block(task, benchmark, count, images, tuple(rows), limited=_limited([task], count, runs))
 
 
 def _group_block(
@@ -269,7 +334,15 @@ def _group_block(
     prepared = [benchmark.group.documents(arm) for arm in records]
     arms, unit = [one for one, _ in prepared], prepared[0][1]
     rows = tuple(_row(metric, arms, unit, resamples, seed) for metric in benchmark.group.metrics(tasks))
-    return Block(name, benchmark, len(unit), _images_count(benchmark, records[0]), rows, tasks)
+    limited = _limited(tasks, len(unit), runs)
+    return Block(name, benchmark, len(unit), _images_count(benchmark, records[0]), rows, tasks, limited)
+
+
+def _limited(tasks: Sequence[str], compared: int, runs: Sequence[Run]) -> tuple[int, int] | None:
+    if not any(task in run.limited for task in tasks for run in runs):
+        return None
+    counts = [[run.counts(task) or (0, 0) for run in runs] for task in tasks]
+    return compared, sum(max(every for _, every in arms) for arms in counts)
 
 
 def _records(task: str, benchmark: Benchmark, runs: Sequence[Run]) -> list[Mapping[int, Mapping[str, Any]]]:
@@ -311,7 +384,17 @@ def _contrast(
     outcomes = [(a[document][metric.outcome], b[document][metric.outcome]) for document in a]
     only_a, only_b = (sum(pair == alone for pair in outcomes) for alone in ((1, 0), (0, 1)))
     reasons = {key: text for key, text in result.reasons.items() if key != "p_value"}
-    return replace(result, p_value=paired.mcnemar(only_a, only_b), test="exact McNemar", reasons=reasons)
+    # Questions that share an image agree more than McNemar's test takes them to.
+    p_value = max(paired.mcnemar(only_a, only_b), paired.least_p_value(_differing(metric.outcome, a, b, unit)))
+    return replace(result, p_value=p_value, test="exact McNemar", reasons=reasons)
+
+
+def _differing(outcome: str, a: Records, b: Records, unit: Mapping[Any, Hashable]) -> int:
+    """How many images differ in how many of their questions are 1."""
+    gained: Counter[Hashable] = Counter()
+    for document, image in unit.items():
+        gained[image] += b[document][outcome] - a[document][outcome]
+    return sum(change != 0 for change in gained.values())
 
 
 def _judged(blocks: Sequence[Block]) -> tuple[Block, ...]:
@@ -320,16 +403,21 @@ def _judged(blocks: Sequence[Block]) -> tuple[Block, ...]:
     p_values = {str(place): contrast.result.p_value for place, contrast in enumerate(contrasts)}
     corrected = paired.holm({place: p_value for place, p_value in p_values.items() if p_value is not None})
     in_order = iter([corrected.get(place) for place in p_values])
+    needed = paired.units_for(ALPHA / max(1, len(corrected)))
 
     def judged(row: Row) -> Row:
-        return replace(row, contrasts=tuple(_judge(row.metric, one.result, next(in_order)) for one in row.contrasts))
+        found = (_judge(row.metric, one.result, next(in_order), needed) for one in row.contrasts)
+        return replace(row, contrasts=tuple(found))
 
     return tuple(replace(block, rows=tuple(map(judged, block.rows))) for block in blocks)
 
 
-def _judge(metric: Metric, result: paired.Comparison, p_holm: float | None) -> Contrast:
+def _judge(metric: Metric, result: paired.Comparison, p_holm: float | None, needed: int) -> Contrast:
     if result.difference is None or p_holm is None:
         return Contrast(result, p_holm, None)
+    if result.units_count < needed:
+        reason = f"a verdict needs at least {needed} images; there are {result.units_count}"
+        return Contrast(replace(result, reasons={**result.reasons, "verdict": reason}), p_holm, None)
     low, high = result.interval or (0.0, 0.0)
     if p_holm >= ALPHA or low <= 0 <= high:
         return Contrast(result, p_holm, "no difference")

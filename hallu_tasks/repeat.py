@@ -70,7 +70,7 @@ def _setup(hallu: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not git:
         return ("pip install " + " ".join(pinned),), ()
     install = "pip install --editable . " + " ".join(one for one in pinned if not one.startswith(f"{DISTRIBUTION}=="))
-    if git["dirty"]:
+    if git.get("dirty"):
         return (install,), (
             f"the package's code differed from commit {git['commit']} by changes that no commit holds, "
             "so this run cannot be repeated exactly",

@@ -7,6 +7,8 @@ where ``<folder>`` is what ``--output_path`` named and the samples are there wit
 from __future__ import annotations
 
 import json
+import math
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +64,19 @@ class Run:
         speed = (self.results.get("throughput") or {}).get("avg_speed")
         return float(speed) if isinstance(speed, (int, float)) else None
 
+    def counts(self, task: str) -> tuple[int, int] | None:
+        """How many documents of a task were to be answered, and how many it has; ``None`` where not recorded."""
+        counted = (self.results.get("n-samples") or {}).get(task) or {}
+        if counted.get("effective") is None or counted.get("original") is None:
+            return None
+        return _answered(counted, self.results.get("config") or {}), int(counted["original"])
+
+    @property
+    def limited(self) -> dict[str, tuple[int, int]]:
+        """The tasks that ``--limit`` or ``--offset`` cut short, with `counts`."""
+        counted = {task: self.counts(task) for task in self.results.get("n-samples") or {}}
+        return {task: counts for task, counts in counted.items() if counts is not None and counts[0] < counts[1]}
+
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
         """The groups that the run was asked for, by name, with what stands below each: tasks, or further groups."""
@@ -78,6 +93,7 @@ def read(path: str, *, samples: bool = True) -> Run:
     file, count = _latest(path)
     results = _json(_text(file), file)
     _require_layout(results, file)
+    _require_commit(results, file)
     config = results["config"]
     hallu = (config.get("resolved_cli_args") or {}).get("hallu") or {}
     return Run(
@@ -91,22 +107,66 @@ def read(path: str, *, samples: bool = True) -> Run:
     )
 
 
+_OBJECTS = (
+    "config.resolved_cli_args.hallu.versions", "config.resolved_cli_args.hallu.cards",
+    "config.resolved_cli_args.hallu.git", "config.resolved_cli_args.hallu.questions.*",
+    "config.resolved_cli_args.hallu.environment", "configs.*.generation_kwargs", "configs.*.metadata", "n-samples.*",
+    "results.*", "higher_is_better.*", "throughput", "group_subtasks",
+)  # fmt: skip
+_NUMBERS = ("n-samples.*.original", "n-samples.*.effective", "config.offset", "throughput.avg_speed")
+_LISTS = ("group_subtasks.*", "config.resolved_cli_args.hallu.command")
+_TEXTS = ("config.resolved_cli_args.hallu.git.commit", "config.resolved_cli_args.hallu.environment.*")
+
+
 def _require_layout(results: Mapping[str, Any], file: Path) -> None:
-    """Raise `ValueError` where a part that is read is not what lmms-eval 0.7 writes; parts may be missing."""
+    """Raise `ValueError` where a part that is read is not what lmms-eval 0.7 writes; parts may be missing or null."""
     if not isinstance(results.get("configs"), dict) or not isinstance(results.get("config"), dict):
         raise ValueError(f"{file} is not a results file of lmms-eval: it has no config and configs")
-    places = [("config", "resolved_cli_args", "hallu"), ("throughput",), ("group_subtasks",)]
-    places += [(name, task) for name in ("configs", "n-samples", "results") for task in results["configs"]]
-    for place in places:
-        part: Any = results
-        for depth, key in enumerate(place, start=1):
-            part = part.get(key) or {}
-            if not isinstance(part, dict):
-                version = results.get("lmms_eval_version") or "of an unknown version"
-                raise ValueError(
-                    f"{file}: {'.'.join(place[:depth])} is not an object; lmms-eval {version} wrote it in a layout "
-                    "that is not known here (known: lmms-eval 0.7), so rerun with a supported version"
-                )
+    kinds: tuple[tuple[tuple[str, ...], type | tuple[type, ...], str], ...] = (
+        (_OBJECTS, dict, "an object"),
+        (_NUMBERS, (int, float), "a number"),
+        (_LISTS, list, "a list"),
+        (_TEXTS, str, "text"),
+    )
+    for places, kind, wanted in kinds:
+        for place in places:
+            for found, value, last in _parts(results, place.split(".")):
+                allowed, needed = (kind, wanted) if last else (dict, "an object")
+                if not isinstance(value, allowed) or (needed == "a number" and not _is_finite(value)):
+                    version = results.get("lmms_eval_version") or "of an unknown version"
+                    raise ValueError(
+                        f"{file}: {found} is not {needed}; lmms-eval {version} wrote it in a layout that is not known "
+                        f"here (known: lmms-eval 0.7; found: {reprlib.repr(value)}), so rerun with a supported version"
+                    )
+
+
+def _require_commit(results: Mapping[str, Any], file: Path) -> None:
+    git = ((results["config"].get("resolved_cli_args") or {}).get("hallu") or {}).get("git")
+    if git is not None and not git.get("commit"):
+        raise ValueError(
+            f"{file}: config.resolved_cli_args.hallu.git names no commit; the file was edited, so rerun, or "
+            "set it to null"
+        )
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _parts(value: Any, keys: Sequence[str], above: str = "") -> Iterator[tuple[str, Any, bool]]:
+    """What stands on the way to a place, and there: where, the value, and whether it is the place itself."""
+    key, *rest = keys
+    for name in list(value) if key == "*" else [key]:
+        part = value.get(name)
+        if part is None:
+            continue
+        place = f"{above}.{name}" if above else str(name)
+        yield place, part, not rest
+        if rest:
+            yield from _parts(part, rest, place)
 
 
 def _latest(path: str) -> tuple[Path, int]:
@@ -148,7 +208,13 @@ def _require_success(given: Path, found: Sequence[Path]) -> None:
 
 
 def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
-    path = file.with_name(f"{file.name.removesuffix(SUFFIX)}_samples_{name}.jsonl")
+    try:
+        path = file.with_name(f"{file.name.removesuffix(SUFFIX)}_samples_{name}.jsonl")
+        path.stat()
+    except FileNotFoundError:
+        pass  # what is said of it depends on what lies beside it
+    except (OSError, ValueError):
+        raise ValueError(f"{file}: configs names a task {reprlib.repr(name)}, which no file can be named for") from None
     if path.with_suffix(".json").is_file() and not path.is_file():
         raise ValueError(
             f"{path.with_suffix('.json')} is in the layout of an older lmms-eval; known is {path.name} with a line a "
@@ -164,6 +230,11 @@ def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
         document = line.get("doc_id")
         if document is None:
             raise ValueError(f"{place} has no doc_id; it is not a samples file of lmms-eval")
+        if not isinstance(document, int) or isinstance(document, bool):
+            raise ValueError(
+                f"{place}: doc_id is {reprlib.repr(document)}, not a whole number; it is not a samples file of "
+                "lmms-eval"
+            )
         if document in samples:
             raise ValueError(
                 f"{place}: document {document} occurs twice; one answer a document can be compared, so rerun "
@@ -186,12 +257,17 @@ def _answer(line: Mapping[str, Any]) -> str:
 
 
 def _require_complete(path: Path, found: int, counts: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    # lmms-eval's "effective" leaves --offset out of account.
-    expected = min(counts.get("effective", 0), counts.get("original", 0) - (config.get("offset") or 0))
+    expected = _answered(counts, config)
     if found < expected:
-        raise ValueError(f"{path} holds {found} of {expected:.0f} documents; it was cut off, so rerun lmms-eval")
+        raise ValueError(f"{path} holds {found} of {expected} documents; it was cut off, so rerun lmms-eval")
     if not found:
         raise ValueError(f"{path} holds no document; rerun lmms-eval with a larger --limit or none")
+
+
+def _answered(counts: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    # lmms-eval's "effective" leaves --offset out of account.
+    effective, original = counts.get("effective") or 0, counts.get("original") or 0
+    return int(min(effective, original - (config.get("offset") or 0)))
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -210,7 +286,7 @@ def _text(path: Path) -> str:
 def _json(text: str, place: Path | str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits
         raise ValueError(f"{place} is not valid JSON ({error}); it was cut off or edited, so rerun lmms-eval") from None
     if not isinstance(value, dict):
         raise ValueError(f"{place} is not a JSON object; it is not a file of lmms-eval")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hallu_tasks import amber_files, answers, matching, pope_answers, score_help, score_report
@@ -114,7 +114,7 @@ def run(given: argparse.Namespace) -> int:
         raise ValueError(f"--seed {given.seed}: a whole number of at least 0, e.g. --seed 0")
     bootstrap = Bootstrap(given.resamples, given.seed)
     scorers = {"chair": _chair, "pope": _pope, "opope": _opope, "mme": _mme, "amber": _amber}
-    result = scorers[given.benchmark](given, bootstrap)
+    result = {"warnings": [], **scorers[given.benchmark](given, bootstrap)}
     settings = {"confidence": 95.0, "resamples": given.resamples, "seed": given.seed}
     print(score_report.as_json({**result, **settings}) if given.json else score_report.as_text(result))
     return 0
@@ -152,7 +152,20 @@ def _pope(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
         notes += [*matching.caution(own, answered, source), *_blank(own, answered, given.policy)]
         asked += questions.values()
     files = {"answers": given.answers, "questions": given.questions}
-    return {"benchmark": "POPE", "files": files, "notes": notes, **pope_scores(said, asked, given.policy, bootstrap)}
+    result = pope_scores(said, asked, given.policy, bootstrap)
+    warnings, unread = _unread(result["pooled"], given.policy)
+    return {"benchmark": "POPE", "files": files, "warnings": warnings, "notes": [*unread, *notes], **result}
+
+
+def _unread(counts: Mapping[str, Any], policy: str) -> tuple[list[str], list[str]]:
+    """Warnings and notes on answers that are neither yes nor no to the policy."""
+    every = counts["questions_count"]
+    found = [
+        yesno.caution({"answers": (counts.get("by_default_count", 0), every)}, policy, default=True),
+        yesno.caution({"answers": (counts["unparsed_count"], every)}, policy, default=False),
+    ]
+    said = [one for one in found if one]
+    return [text for loud, text in said if loud], [text for loud, text in said if not loud]
 
 
 def _blank(given: Sequence[pope_answers.Answer], answered: str, policy: str) -> list[str]:
@@ -203,7 +216,8 @@ def _mme(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
     notes = (
         [f"published numbers are over all questions; {len(odd)} subtasks have others, first {odd[0]}"] if odd else []
     )
-    return {"benchmark": "MME", "files": files, "notes": notes, **result}
+    warnings, unread = _unread(result, result["policy"])
+    return {"benchmark": "MME", "files": files, "warnings": warnings, "notes": [*unread, *notes], **result}
 
 
 def _amber(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
@@ -213,6 +227,7 @@ def _amber(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
     described, answered = amber_files.divided(responses, annotated, data.annotations)
     files = {"responses": [given.responses], "annotations": [data.annotations]}
     notes: list[str] = []
+    warnings: list[str] = []
     halves: dict[str, Result | None] = {"generative": None, "discriminative": None}
     if described:
         _checked(amber.check, given.mode, given.similarity)
@@ -229,12 +244,15 @@ def _amber(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
             notes.append("no intervals for the answers; --queries names the image of each question")
         else:
             files["queries"] = [data.queries]
+        scored = amber_answers(answered, annotated.questions, images, given.policy, bootstrap)
         halves["discriminative"] = {
-            **amber_answers(answered, annotated.questions, images, given.policy, bootstrap),
+            **scored,
             "questions_annotated_count": len(annotated.questions),
         }
         notes += _unfinished(len(answered), len(annotated.questions), "questions are answered")
-    return {"benchmark": "AMBER", "files": files, "notes": notes, **halves}
+        warnings, unread = _unread(scored, given.policy)
+        notes += unread
+    return {"benchmark": "AMBER", "files": files, "warnings": warnings, "notes": notes, **halves}
 
 
 def _unfinished(found: int, every: int, what: str) -> list[str]:

@@ -17,6 +17,8 @@ MOST_COLUMNS = 4
 TOTALS = ("hallucination", "perception", "cognition")
 """MME's totals, the one this package is about first."""
 
+_COUNTED = {"by_default": "by default"}
+
 _ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 
 
@@ -32,7 +34,7 @@ def as_text(result: Result) -> str:
     files = result["files"]
     width = max(map(len, files))
     named = [f"{what.ljust(width)}  {', '.join(paths)}" for what, paths in files.items()]
-    notes = [f"Note: {note}" for note in result["notes"]]
+    notes = [f"Warning: {warning}" for warning in result["warnings"]] + [f"Note: {note}" for note in result["notes"]]
     return "\n".join([*body[:1], *named, "Values with 95 % intervals over images.", *notes, "", *body[1:]])
 
 
@@ -49,7 +51,9 @@ def _chair(result: Result) -> list[str]:
 
 
 def _pope(result: Result) -> list[str]:
-    return _by_strategy(result, f"POPE in percent; policy {result['policy']}", "f1", ("questions", "unparsed"))
+    return _by_strategy(
+        result, f"POPE in percent; policy {result['policy']}", "f1", ("questions", "unparsed", "by_default")
+    )
 
 
 def _opope(result: Result) -> list[str]:
@@ -67,7 +71,9 @@ def _by_strategy(result: Result, title: str, headline: str, counts: Sequence[str
         first = [value for value in columns[shown[0]].values() if isinstance(value, Score)]
         rows = [["", *shown]]
         rows += [[_label(score), *(_cell(columns[name][score.metric.name]) for name in shown)] for score in first]
-        rows += [[what, *(str(columns[name][f"{what}_count"]) for name in shown)] for what in counts]
+        rows += [
+            [_COUNTED.get(what, what), *(str(columns[name][f"{what}_count"]) for name in shown)] for what in counts
+        ]
         lines += [*_table(rows), ""]
     if len(columns) > 1:
         mean, pooled = result[f"{headline}_mean_of_strategies"], result[f"{headline}_pooled"]

@@ -33,7 +33,7 @@ def of(run: Run) -> list[Score]:
     found = []
     better = run.results.get("higher_is_better") or {}
     for task, entries in (run.results.get("results") or {}).items():
-        for key, value in entries.items():
+        for key, value in (entries or {}).items():
             metric, comma, kept = key.partition(",")
             if not comma or "_stderr" in metric or not _is_number(value):
                 continue

@@ -11,6 +11,7 @@ from hallu_tasks import scores
 from hallu_tasks.repeat import Repeat, repeat
 from hallu_tasks.results import Run, read
 from hallu_tasks.scores import Score
+from registry import terminal
 
 __all__ = ["arguments", "as_json", "as_text", "run"]
 
@@ -26,20 +27,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """``hallu show RESULTS``. Raises `ValueError` for a path without readable results."""
     shown = read(given.results, samples=False)
-    print(as_json(shown) if given.json else as_text(shown))
+    print(as_json(shown) if given.json else as_text(shown, terminal.width()))
     return 0
 
 
-def as_text(run: Run) -> str:
-    """The settings a line each, a block of scores a task, the command that repeats the run last."""
+def as_text(run: Run, width: int | None = None) -> str:
+    """The settings a line each, a block of scores a task, the command that repeats the run last.
+
+    Lines are folded to `width`, but for those of the command, which are there to be copied.
+    """
     settings = list(_settings(run))
-    width = max(len(name) for name, _ in settings)
+    size = max(len(name) for name, _ in settings)
     latest = f", the latest of {run.runs_count} runs" if run.runs_count > 1 else ""
-    lines = [f"{run.file}{latest}", "", *(f"{name.ljust(width)}  {value}" for name, value in settings), ""]
+    lines = [*terminal.folded(f"{run.file}{latest}", width), ""]
+    for name, value in settings:
+        lines += terminal.folded(f"{name.ljust(size)}  {value}", width, " " * (size + 2))
+    lines.append("")
     for task, found in _by_task(scores.of(run)).items():
-        lines += [_title(run, task), *_aligned([_cells(score) for score in found]), ""]
-    again = repeat(run)
-    return "\n".join([*lines, "To repeat this run:", *_repeat_lines(again)])
+        lines += terminal.folded(_title(run, task), width, "    ")
+        lines += [part for line in _aligned([_cells(score) for score in found]) for part in _fitted(line, width)]
+        lines.append("")
+    return "\n".join([*lines, "To repeat this run:", *_repeat_lines(repeat(run))])
+
+
+def _fitted(line: str, width: int | None) -> list[str]:
+    return terminal.folded(line, width, "      ")
 
 
 def as_json(run: Run) -> str:
@@ -120,7 +132,7 @@ def _source(hallu: Mapping[str, Any]) -> str:
     git = hallu["git"]
     if git is None:
         return "an installed package"
-    return f"commit {git['commit']}{', with changes that no commit holds' if git['dirty'] else ''}"
+    return f"commit {git['commit']}{', with changes that no commit holds' if git.get('dirty') else ''}"
 
 
 def _by_task(found: Sequence[Score]) -> dict[str, list[Score]]:
@@ -132,7 +144,10 @@ def _by_task(found: Sequence[Score]) -> dict[str, list[Score]]:
 
 def _title(run: Run, task: str) -> str:
     parts = []
-    if (documents := _documents(run, task))["count"] is not None:
+    documents = _documents(run, task)
+    if limited := documents["limited"]:
+        parts.append(f"limited: {limited['answered']} of {limited['documents']} documents")
+    elif documents["count"] is not None:
         parts.append(f"{documents['count']} documents")
     if documents["sha256"]:
         parts.append(f"sha256 {documents['sha256']}")
@@ -144,7 +159,12 @@ def _title(run: Run, task: str) -> str:
 def _documents(run: Run, task: str) -> dict[str, Any]:
     questions = (run.hallu.get("questions") or {}).get(task) or {}
     counted = ((run.results.get("n-samples") or {}).get(task) or {}).get("effective")
-    return {"count": questions.get("documents", counted), "sha256": questions.get("sha256")}
+    cut = run.limited.get(task)
+    return {
+        "count": questions.get("documents", counted),
+        "limited": cut and {"answered": cut[0], "documents": cut[1]},
+        "sha256": questions.get("sha256"),
+    }
 
 
 def _decoding(run: Run, task: str) -> Mapping[str, Any]:

@@ -10,6 +10,9 @@ from registry.parameter import SOURCES, show
 
 WIDTH = 100
 
+_Paragraph = tuple[str, str, str | None]
+"""A text, what stands before its first line, and before the others (None: the same)."""
+
 _FIDELITY = {
     "paper": "every step is stated in the paper or the authors' code",
     "reconstructed": "the idea is published; the choices marked [?] are ours",
@@ -18,9 +21,9 @@ _FIDELITY = {
 }
 
 
-def describe(card: Card, *, verbose: bool = False) -> str:
-    """A card for the terminal; ``verbose`` adds steps, presets, deviations, notes and published numbers."""
-    return "\n".join(_lines(card, verbose))
+def describe(card: Card, *, verbose: bool = False, width: int = WIDTH) -> str:
+    """A card in ``width`` columns; ``verbose`` adds steps, presets, deviations, notes and published numbers."""
+    return "\n".join(line for text, first, rest in _lines(card, verbose) for line in _wrapped(text, first, rest, width))
 
 
 def markdown(cards: Iterable[Card]) -> str:
@@ -33,54 +36,54 @@ def markdown(cards: Iterable[Card]) -> str:
     return "\n".join(rows)
 
 
-def _lines(card: Card, verbose: bool) -> Iterator[str]:
-    yield card.title
-    yield from _wrapped(card.summary)
-    yield ""
-    yield from _pair("name", card.name)
+def _lines(card: Card, verbose: bool) -> Iterator[_Paragraph]:
+    yield card.title, "", None
+    yield card.summary, "", None
+    yield "", "", None
+    yield _pair("name", card.name)
     if card.paper:
-        yield from _pair("paper", f"{card.paper.title} ({card.paper.venue})")
-        yield from _pair("", card.paper.url)
+        yield _pair("paper", f"{card.paper.title} ({card.paper.venue})")
+        yield _pair("", card.paper.url)
         if card.paper.code:
-            yield from _pair("", card.paper.code)
-    yield from _pair("fidelity", f"{card.fidelity}: {_FIDELITY[card.fidelity]}")
-    yield from _pair("cost", card.cost)
+            yield _pair("", card.paper.code)
+    yield _pair("fidelity", f"{card.fidelity}: {_FIDELITY[card.fidelity]}")
+    yield _pair("cost", card.cost)
     if card.identity:
-        yield from _pair("off at", _settings(card.identity.items()))
+        yield _pair("off at", _settings(card.identity.items()))
     if card.parameters:
-        yield from ("", "Parameters")
+        yield from _headed("Parameters")
         for parameter in card.parameters:
-            yield f"  {parameter.name} = {show(parameter.default) or '(empty)'}  {parameter.provenance}"
-            yield from _wrapped(parameter.text, "      ")
-            yield from _wrapped(f"Allowed: {parameter.allowed}.", "      ")
+            yield f"{parameter.name} = {show(parameter.default) or '(empty)'}  {parameter.provenance}", "  ", "    "
+            yield parameter.text, "      ", None
+            yield f"Allowed: {parameter.allowed}.", "      ", None
     if verbose:
         yield from _details(card)
 
 
-def _details(card: Card) -> Iterator[str]:
+def _details(card: Card) -> Iterator[_Paragraph]:
     if card.mechanism:
-        yield from ("", "How it works")
+        yield from _headed("How it works")
         for number, step in enumerate(card.mechanism, 1):
-            yield from _wrapped(step, f"  {number}. ", "     ")
+            yield step, f"  {number}. ", "     "
     if card.presets:
-        yield from ("", "Published settings by model family")
+        yield from _headed("Published settings by model family")
         for family, preset in card.presets.items():
-            yield f"  {family}: {_settings(preset.items())}"
+            yield f"{family}: {_settings(preset.items())}", "  ", "    "
     for title, texts in (
         ("Where this differs from the paper", card.deviations),
         ("Good to know", card.notes),
     ):
         if texts:
-            yield from ("", title)
+            yield from _headed(title)
             for text in texts:
-                yield from _wrapped(text, "  - ", "    ")
+                yield text, "  - ", "    "
     if card.published:
-        yield from ("", "Published numbers (percent; compare only inside one source)")
+        yield from _headed("Published numbers (percent; compare only inside one source)")
         for row in card.published:
-            yield from _wrapped(_published(row), "  - ", "    ")
+            yield _published(row), "  - ", "    "
     if card.parameters:
-        yield ""
-        yield from _wrapped("; ".join(f"[{tag}] {meaning}" for tag, meaning in SOURCES.items()) + ".")
+        yield "", "", None
+        yield "; ".join(f"[{tag}] {meaning}" for tag, meaning in SOURCES.items()) + ".", "", None
 
 
 def _published(row: Published) -> str:
@@ -92,16 +95,20 @@ def _settings(pairs: Iterable[tuple[str, object]]) -> str:
     return " ".join(f"{name}={show(value)}" for name, value in pairs)
 
 
-def _pair(name: str, text: str) -> list[str]:
-    return _wrapped(text, f"  {name:<9} ", " " * 12)
+def _headed(title: str) -> Iterator[_Paragraph]:
+    yield from (("", "", None), (title, "", None))
 
 
-def _wrapped(text: str, first: str = "", rest: str | None = None) -> list[str]:
+def _pair(name: str, text: str) -> _Paragraph:
+    return text, f"  {name:<9} ", " " * 12
+
+
+def _wrapped(text: str, first: str, rest: str | None, width: int) -> list[str]:
     return textwrap.wrap(
         text,
-        WIDTH,
+        width,
         initial_indent=first,
         subsequent_indent=first if rest is None else rest,
         break_long_words=False,
         break_on_hyphens=False,
-    )
+    ) or [""]

@@ -73,6 +73,9 @@ def _bool(value: object) -> bool:
 
 
 def _int(value: object) -> int:
+    # A float holds 16 digits.
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d{1,100}\s*", value, re.ASCII):
+        return int(value)
     try:
         number = _float(value)
         if not isinstance(value, bool) and number.is_integer():

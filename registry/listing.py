@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import registry
-from registry import card_text, lazy
+from registry import card_text, lazy, terminal
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,8 @@ def methods(arguments: argparse.Namespace) -> int:
     elif arguments.markdown:
         print(card_text.markdown(cards))
     elif arguments.name or arguments.verbose:
-        print("\n\n".join(card_text.describe(card, verbose=arguments.verbose) for card in cards))
+        width = min(card_text.WIDTH, terminal.width() or card_text.WIDTH)
+        print("\n\n".join(card_text.describe(card, verbose=arguments.verbose, width=width) for card in cards))
     else:
         print(table(("METHOD", "FIDELITY", "WHAT IT DOES"), [(c.name, c.fidelity, c.summary) for c in cards]))
     return 0
@@ -56,7 +57,9 @@ def _matrix(arguments: argparse.Namespace) -> int:
     else:
         (head, *rows), notes = matrix.text(chosen)
         print(table(head, rows))
-        print("", *(f"({number}) {note}" for number, note in enumerate(notes, 1)), sep="\n")
+        width = terminal.width()
+        numbered = (f"({number}) {note}" for number, note in enumerate(notes, 1))
+        print("", *(line for note in numbered for line in terminal.folded(note, width, "    ")), sep="\n")
     return 0
 
 
@@ -126,10 +129,8 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns aligned with spaces, the last one left ragged."""
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in lines)
+    """Aligned columns, folded to the terminal's width."""
+    return terminal.table(head, rows, terminal.width())
 
 
 def print_json(value: object) -> None:

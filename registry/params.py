@@ -11,13 +11,7 @@ from registry.card import Card
 from registry.errors import BadArgument, did_you_mean, near
 from registry.parameter import show
 
-__all__ = ["MODEL_ARGUMENTS", "BadArgument", "canonical", "check", "coerce", "split_arguments"]
-
-MODEL_ARGUMENTS = (
-    "branch", "seed", "pretrained", "revision", "dtype", "attn_implementation", "device_map", "trust_remote_code",
-    "system_prompt", "images", "quantization",
-)  # fmt: skip
-"""What every model id takes in ``--model_args`` beside its method's parameters."""
+__all__ = ["BadArgument", "canonical", "check", "coerce", "split_arguments", "typed"]
 
 
 def coerce(cls: type[Any], values: Mapping[str, object], *, card: Card | None, method: str) -> dict[str, Any]:
@@ -43,6 +37,26 @@ def coerce(cls: type[Any], values: Mapping[str, object], *, card: Card | None, m
         if parameter:
             parameter.require(coerced[name], method)
     return coerced
+
+
+def typed(values: Mapping[str, object], hints: Mapping[str, Any], title: str) -> dict[str, Any]:
+    """The values as the annotations `hints` have them, in the order given.
+
+    Raises ``BadArgument``, which begins with `title`, for a value of another type, and for text that lmms-eval has
+    read as a number with a fraction or an exponent: what was written is lost.
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            found[name] = convert.convert(value, hints[name])
+        except convert.Mismatch as mismatch:
+            allowed = convert.describe(hints[name])
+            raise BadArgument(f"{title}: {name}={show(value)} {mismatch}; allowed: {allowed}") from None
+        if isinstance(value, float) and isinstance(found[name], str):
+            raise BadArgument(
+                f"{title}: {name} was read as the number {show(value)}; write it in quotes, {name}='\"...\"'"
+            )
+    return found
 
 
 def check(method: str, values: Mapping[str, object], card: Card | None) -> None:

@@ -421,6 +421,18 @@ def test_sampling_is_on_where_the_temperature_says_so(load):
         ("llava_base", {"alpha": 2}, r"alpha=2"),
         ("hallu", {"method": "vhx"}, r"unknown method 'vhx'.*vhr"),
         ("llava_vhr", {"batch_size": "many"}, r"--batch_size many.*whole number"),
+        ("llava_vhr", {"trust_remote_code": "no"}, r"trust_remote_code=no is neither true nor false"),
+        ("llava_vhr", {"trust_remote_code": "off"}, r"trust_remote_code=off.*allowed: true or false"),
+        ("llava_vhr", {"trust_remote_code": "None"}, r"trust_remote_code=None.*allowed: true or false"),
+        ("llava_vhr", {"trust_remote_code": 2}, r"trust_remote_code=2"),
+        ("llava_sevi", {"cicd": "no"}, r"sevi: cicd=no is neither true nor false"),
+        ("llava_iava", {"cumulative": "None"}, r"iava: cumulative=None is neither true nor false"),
+        ("llava_vhr", {"dtype": "half"}, r"--model llava_vhr: dtype=half.*bfloat16"),
+        ("llava_vhr", {"seed": 1.5}, r"seed=1.5 is not a whole number"),
+        ("llava_vhr", {"branch": "both"}, r"branch=both.*paired or sequential"),
+        ("llava_vhr", {"revision": 100000.0}, r"revision was read as the number 100000; write it in quotes"),
+        ("llava_vhr", {"images": -1.0}, r"images=-1: allowed are all, last"),
+        ("llava_vhr", {"batch_size": None}, r"--batch_size None.*whole number"),
         ("llava_vhr", {"pretrained": "/no/such/folder"}, r"pretrained=/no/such/folder: no model configuration"),
     ],
 )
@@ -432,6 +444,49 @@ def test_bad_arguments_name_argument_value_and_what_is_allowed(name, arguments, 
 def test_values_as_lmms_eval_mangles_them(load):
     model = load(batch_size=4, alpha=3, layers=-1.0)
     assert model.run["parameters"] == "alpha=3,layers=7,top_k=0,variant=paper"
+
+
+@pytest.mark.parametrize("absent", ["none", "None", " NONE ", None], ids=repr)
+def test_none_is_what_holds_where_an_argument_is_not_given(absent, monkeypatch):
+    from hallu_models import adapter
+
+    given = {}
+
+    def loading(pretrained, **options):
+        given.update(options)
+        raise InterruptedError
+
+    monkeypatch.setattr(adapter, "load", loading)
+    names = ("dtype", "revision", "attn_implementation", "device_map", "quantization")
+    with pytest.raises(InterruptedError):
+        models.hallu(pretrained="demo", method=absent, device=absent, **dict.fromkeys(names, absent))
+    assert {name: given[name] for name in names} == {**dict.fromkeys(names), "dtype": "auto"}
+    assert given["trust_remote_code"] is False and given["device"] != "none"
+
+
+@pytest.mark.parametrize(
+    ("given", "switched"), [(True, True), ("True", True), (False, False), ("false", False), (0, False)]
+)
+def test_remote_code_is_trusted_where_it_says_so(given, switched, monkeypatch):
+    from hallu_models import adapter
+
+    def loading(pretrained, *, trust_remote_code, **_):
+        raise InterruptedError(trust_remote_code)
+
+    monkeypatch.setattr(adapter, "load", loading)
+    with pytest.raises(InterruptedError) as caught:
+        models.llava_base(pretrained="demo", device="cpu", trust_remote_code=given)
+    assert caught.value.args == (switched,)
+
+
+def test_every_argument_of_the_model_class_has_a_type():
+    import inspect
+
+    from hallu_models import adapter, arguments
+
+    own = set(inspect.signature(adapter.HalluModel.__init__).parameters)
+    assert own - {"self", "batch_size", "max_batch_size", "parameters"} == set(arguments.MODEL)
+    assert set(arguments.LOADING) | {"quantization"} == set(inspect.signature(adapter.load).parameters)
 
 
 def test_the_generic_id(load):

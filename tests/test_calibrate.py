@@ -205,6 +205,10 @@ def test_images_and_prompts_of_the_user(tmp_path, capsys):
     [
         (["--method", "eah"], "--method eah: nothing is known to measure for it; allowed: vhr, ad_hh"),
         (
+            ["--method", "vhr", "--model_args", "trust_remote_code=on"],
+            "trust_remote_code=on is neither true nor false",
+        ),
+        (
             ["--method", "vhr", "--model_args", "pretrained=demo,alpha=2"],
             "--model_args alpha: expected name=value with",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import re
@@ -262,20 +263,18 @@ def test_verdicts_follow_the_direction_of_the_metric(
 
 
 def test_proportions_have_mcnemar_s_exact_p_value(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    base = write(
-        tmp_path / "a", replace(BASE, caption=lambda i: WRONG if i < 10 else RIGHT, pope=lambda i, right: right)
-    )
+    base = replace(BASE, caption=lambda i: WRONG if i < 10 else RIGHT, pope=lambda i, right: "Yes" if i < 10 else right)
     other = replace(
-        VHR, caption=lambda i: WRONG if 7 <= i < 12 else RIGHT, pope=lambda i, right: "Yes" if i < 2 else right
+        VHR, caption=lambda i: WRONG if 7 <= i < 12 else RIGHT, pope=lambda i, right: "Yes" if 7 <= i < 12 else right
     )
-    tasks = table(capsys, base, write(tmp_path / "b", other))["tasks"]
+    tasks = table(capsys, write(tmp_path / "a", base), write(tmp_path / "b", other))["tasks"]
     chair_s = tasks["hallu_demo_chair"]["chair_s"]["differences"]["llava_vhr"]
     accuracy = tasks["hallu_demo_pope"]["accuracy"]["differences"]["llava_vhr"]
     assert chair_s["test"] == accuracy["test"] == "exact McNemar"
     # Of the nine captions that differ, two are worse than the baseline's: 2 (1 + 9 + 36) / 2^9.
-    # Of the six answers that differ, all are worse: 2 / 2^6.
+    # Of the answers to three questions about each of these images, six of 27 are worse.
     assert chair_s["p_value"] == pytest.approx(92 / 512)
-    assert accuracy["p_value"] == pytest.approx(2 / 64)
+    assert accuracy["p_value"] == pytest.approx(2 * sum(math.comb(27, worse) for worse in range(7)) / 2**27)
     assert "bootstrap" in tasks["hallu_demo_chair"]["chair_i"]["differences"]["llava_vhr"]["test"]
 
 
@@ -316,8 +315,8 @@ def test_what_holm_s_correction_takes_away_is_no_difference(capsys: pytest.Captu
     chair_s = contrast["tasks"]["hallu_demo_chair"]["chair_s"]["differences"]["llava_vhr"]
     assert chair_s["p_value"] == pytest.approx(2 / 64)
     assert chair_s["interval"][1] < 0
-    # Of four p values only those of CHAIR_i and recall are smaller, so this one is doubled.
-    assert chair_s["p_value_holm"] == pytest.approx(4 / 64)
+    # Of four p values, those of CHAIR_s, CHAIR_i and recall are the least that six images can give.
+    assert chair_s["p_value_holm"] == pytest.approx(4 * 2 / 64)
     assert chair_s["verdict"] == "no difference"
 
 
@@ -327,8 +326,9 @@ def test_six_questions_about_one_image_are_not_six_images(capsys: pytest.Capture
     other = Arm("llava_vhr", tasks=tasks, pope=lambda i, right: {"Yes": "No", "No": "Yes"}[right] if i < 2 else right)
     accuracy = table(capsys, base, write(tmp_path / "b", other))["tasks"]["hallu_demo_pope"]["accuracy"]
     contrast = accuracy["differences"]["llava_vhr"]
-    assert contrast["p_value_holm"] < 0.01  # Twelve questions changed, all for the worse,
-    assert contrast["interval"][1] == 0.0  # but on two of 40 images.
+    # Twelve questions changed, all for the worse, but on two of 40 images.
+    assert contrast["p_value"] == 2 / 2**2
+    assert contrast["interval"][1] == 0.0
     assert contrast["verdict"] == "no difference"
     assert contrast["units_count"] == IMAGES
 
@@ -719,6 +719,136 @@ def test_too_few_resamples_for_a_verdict_are_pointed_out(
     third = write(tmp_path / "third", replace(VHR, model="llava_eah"))
     (note,) = table(capsys, *two, third)["notes"]
     assert note.startswith("400 resamples are too few for 20 p values") and "--resamples 1000" in note
+
+
+# Answers that are neither yes nor no
+
+
+def test_answers_decided_by_default_are_warned_of_in_every_form(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    base = replace(BASE, tasks=POPE_ONLY, pope=lambda image, right: "perhaps")
+    paths = [write(tmp_path / arm.model, arm) for arm in (base, replace(VHR, tasks=POPE_ONLY))]
+    data, page = table(capsys, *paths), tmp_path / "page.html"
+    (warning,) = data["warnings"]
+    assert data["tasks"][POPE_ONLY[0]]["f1"]["arms"]["llava_base"]["value"] == pytest.approx(200 / 3)
+    assert warning.startswith("hallu_demo_pope: 240 of 240 answers of llava_base (100 %) neither say yes nor are a no")
+    assert f"Warning: {warning}\n" in run(capsys, *paths, "--html", page)[1]
+    assert f'<p class="warning">Warning: {warning}</p>' in page.read_text()
+    assert run(capsys, *paths, "--markdown")[1].startswith(f"**Warning: {warning}**\n")
+    row = table(capsys, *paths, "--all")["tasks"][POPE_ONLY[0]]["by_default_count"]
+    assert [one["value"] for one in row["arms"].values()] == [240, 0]
+
+
+def test_few_answers_decided_by_default_are_a_note(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    base = replace(BASE, tasks=POPE_ONLY, pope=lambda image, right: "NO" if image < 2 else right)
+    data = table(capsys, *(write(tmp_path / arm.model, arm) for arm in (base, replace(VHR, tasks=POPE_ONLY))))
+    assert data["warnings"] == []
+    assert data["notes"][0].startswith("hallu_demo_pope: 12 of 240 answers of llava_base (5 %)")
+
+
+def test_runs_from_before_the_count_are_counted_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def older(task: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for one in lines:
+            for record in one.values():
+                if isinstance(record, dict):
+                    record.pop("by_default", None)
+        return lines
+
+    base = replace(BASE, tasks=POPE_ONLY, pope=lambda image, right: "perhaps", lines=older)
+    data = table(capsys, *(write(tmp_path / arm.model, arm) for arm in (base, replace(VHR, tasks=POPE_ONLY))))
+    assert [text.split(" answers")[0] for text in data["warnings"]] == ["hallu_demo_pope: 240 of 240"]
+
+
+@pytest.mark.parametrize("task", ["hallu_demo_mme", "hallu_amber_discriminative", "hallu_hallusion"])
+def test_unparsed_answers_of_every_yes_no_benchmark_are_warned_of(
+    task: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    silent = replace(BASE, tasks=[task], mme=lambda image, right: "maybe", other=lambda task, image: "maybe")
+    paths = write(tmp_path / "a", silent), write(tmp_path / "b", replace(VHR, tasks=[task]))
+    (warning,) = table(capsys, *paths)["warnings"]
+    assert f"{task}: " in warning and "answers of llava_base (100 %) cannot be read under policy" in warning
+
+
+def test_the_tasks_count_answers_decided_by_default_and_unparsed_ones() -> None:
+    doc = {"image_id": 1, "question": "Is there a cat?", "answer": "yes", "category": "existence"}
+    records = [pope_task.process_results(doc, [said])["by_default_count"] for said in ("Yes", "perhaps", "No", "")]
+    with pytest.warns(UserWarning, match=r"POPE: 2 of 4 answers \(50 %\)"):
+        assert pope_task.by_default_count(records) == 2
+    answers = [mme_task.process_results(doc, [said])["unparsed_count"] for said in ("Yes", "perhaps", "No", "")]
+    assert mme_task.unparsed_count(answers) == 2
+
+
+# Few images and limited runs
+
+POPE_ONLY = ("hallu_demo_pope",)
+
+
+def of_images(tmp_path: Path, images: int, tasks: tuple[str, ...] = POPE_ONLY) -> list[Path]:
+    """A baseline that always says yes and an arm that is always right, on so many images."""
+    arms = (replace(arm, tasks=tasks, images=range(images)) for arm in (BASE, VHR))
+    return [write(tmp_path / str(images) / arm.model, arm) for arm in arms]
+
+
+def test_three_images_give_no_verdict_and_no_p_value_below_the_exact_tests(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    paths = of_images(tmp_path, 3)
+    data = table(capsys, *paths)
+    rows = data["tasks"]["hallu_demo_pope"]
+    assert list(rows) == ["accuracy", "f1", "yes_ratio"]
+    for row in rows.values():
+        found = row["differences"]["llava_vhr"]
+        assert (found["p_value"], found["p_value_holm"], found["verdict"]) == (0.25, 0.75, None)
+        assert found["reasons"]["verdict"] == "a verdict needs at least 7 images; there are 3"
+    (note,) = data["notes"]
+    assert note.startswith("3 images are too few for a verdict") and "at least 7 images" in note
+    text = run(capsys, *paths)[1]
+    assert text.count("too few images") == 3 and "worse" not in text and f"Note: {note}" in text
+
+
+def test_a_verdict_begins_at_the_number_of_images_that_is_stated(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # 2 / 2**7 = 0.0156 is below 0.05 / 3 = 0.0167; with 6 images it is 0.031.
+    verdicts = {}
+    for images in (6, 7):
+        data = table(capsys, *of_images(tmp_path, images))
+        assert data["units_for_a_verdict"] == 7
+        verdicts[images] = [row["differences"]["llava_vhr"]["verdict"] for row in data["tasks"][POPE_ONLY[0]].values()]
+    assert verdicts == {6: [None] * 3, 7: ["better", "better", "lower"]}
+
+
+def test_enough_images_need_no_note(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
+    assert table(capsys, *two)["notes"] == []
+
+
+def limited(task_size: int) -> Any:
+    def change(data: dict[str, Any]) -> None:
+        data["config"]["limit"] = 12.0
+        for task, counts in data["n-samples"].items():
+            counts["original"] = task_size if task == "hallu_demo_pope" else counts["original"]
+
+    return change
+
+
+def test_a_limited_run_is_marked_in_every_form(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arms = (replace(arm, images=range(8), change=limited(1536)) for arm in (BASE, VHR))
+    paths = [write(tmp_path / arm.model, arm) for arm in arms]
+    title = "hallu_demo_pope: POPE in percent; 48 questions on 8 images; limited: 48 of 1536 documents"
+    page = tmp_path / "page.html"
+    assert title in run(capsys, *paths, "--html", page)[1]
+    assert title in page.read_text() and title in run(capsys, *paths, "--markdown")[1]
+    data = json.loads(run(capsys, *paths, "--json")[1])
+    assert {one["task"]: one["limited"] for one in data["tasks"]} == {
+        "hallu_demo_chair": None,
+        "hallu_demo_pope": {"compared": 48, "documents": 1536},
+        "hallu_demo_mme": None,
+    }
+
+
+def test_whole_runs_are_not_called_limited(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
+    assert "limited" not in run(capsys, *two)[1]
 
 
 # The command

@@ -173,7 +173,7 @@ def test_holm_s_correction_is_over_what_is_shown(tmp_path: Path) -> None:
     two = compared(tmp_path, BASE, VHR)
     everything = compared(tmp_path, BASE, VHR, every_metric=True, resamples=2000)
     # Where no answer is yes there is no precision.
-    assert (two.p_values_count, everything.p_values_count) == (4, 4 + 3 * 6 - 1)
+    assert (two.p_values_count, everything.p_values_count) == (4, 4 + 3 * 7 - 1)
     (contrast,) = two.blocks[0].rows[0].contrasts
     assert contrast.p_holm == pytest.approx(4 * 2 / 401)
     p_values = {row.metric.name: row.contrasts[0].result.p_value for row in two.blocks[0].rows}
@@ -259,6 +259,9 @@ def test_text_and_markdown_have_the_group_s_block(tmp_path: Path, capsys: pytest
         ]
         piped = printed(capsys, *chosen, "--markdown")
         assert f"**{TITLE}**" in piped and "hallu_pope_random" not in piped
+        warnings = [line for line in text if line.startswith("Warning: hallu_pope: ")]
+        # The guessing arms say "perhaps" too; they share one line.
+        assert [line.count(" of 720 answers of ") for line in warnings] == ([5] if chosen is paths else [])
     (row,) = [line for line in printed(capsys, *paths[:2]).splitlines() if line.startswith("mean F1")]
     assert re.split(" {2,}", row) == [
         "mean F1 ↑", "55.6 [55.6, 55.6]", "100.0 [100.0, 100.0]", "+44.4 [44.4, 44.4]", "0.020", "▲ better",

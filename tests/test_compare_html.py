@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+import written_runs
+from PIL import Image, ImageColor
 from written_runs import BASE, VHR, Arm, write
 
 from hallu_tasks.benchmarks import BENCHMARKS
@@ -220,9 +221,37 @@ def test_answers_questions_and_settings_are_text(written: Callable[..., Path]) -
     assert "&lt;/script&gt;&lt;/td&gt;" in text and "&amp;amp;" in text
 
 
+EVIL_NAME = "<img src=x onerror=alert(1)>'\"&"
+
+
+def test_names_of_arms_tasks_files_and_rules_are_text(
+    written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = f"hallu_pope_{EVIL_NAME}"
+    monkeypatch.setitem(written_runs.LINES, task, written_runs.pope_lines)
+    monkeypatch.setitem(written_runs.METADATA, task, {"version": 1, "answer_policy": EVIL_NAME})
+
+    def limited(data: dict[str, Any]) -> None:
+        data["n-samples"][task]["original"] = 999
+        data["lmms_eval_version"] = data["date"] = EVIL_NAME
+
+    base = replace(BASE, model=EVIL_NAME, tasks=[task], pope=lambda image, right: "perhaps", change=limited)
+    arms = (
+        base,
+        replace(VHR, model=f"{EVIL_NAME} 2", tasks=[task], images=range(3), hallu={EVIL_NAME: {EVIL_NAME: EVIL_NAME}}),
+    )
+    text = written(*arms, options=("--allow-different", "documents", "--allow-different", "scorer")).read_text()
+    reader = Reader(text)
+    assert "too few images" in text and "Warning: " in text and "limited: " in text
+    assert EVIL_NAME not in text and "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert not [name for _, attributes in reader.elements for name in attributes if name.startswith("on")]
+    assert not [one for one in reader.all("img") if "src" in one]
+    assert len(reader.all("script")) == 2
+
+
 def test_an_image_id_is_text_too(tmp_path: Path) -> None:
     class Everywhere(page.Thumbnails):
-        def get(self, task: str, image: Any) -> str | None:
+        def get(self, task: str, image: Any, subtask: str = "") -> str | None:
             return "data:image/jpeg;base64,AAAA"
 
     arms = [other_task(arm, [f"{EVIL}{number}" for number in range(9)]) for arm in (BASE, VHR)]
@@ -279,6 +308,73 @@ def test_images_are_found_by_path_name_or_number_below_the_folder(tmp_path: Path
     address = found.get("hallu_chair", 42)
     assert address
     assert Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))).size == (160, 80)
+
+
+def test_images_are_found_where_the_data_folder_has_those_of_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colours = {
+        "coco/val2014/COCO_val2014_000000000042.jpg": "red",
+        "coco/val2017/000000000042.jpg": "blue",
+        "gqa/images/42.jpg": "green",
+        "mme/MME_Benchmark_release_version/existence/000000000042.jpg": "yellow",
+        "mme/MME_Benchmark_release_version/artwork/images/000000000042.jpg": "white",
+        "amber/image/AMBER_42.jpg": "black",
+        "hallusion/hallusion_bench/VD/chart/0_1.png": "cyan",
+    }
+    for name, colour in colours.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), colour).save(tmp_path / name, quality=95)
+    wanted = [
+        ("hallu_chair_s0", 42, "", "red"),
+        ("hallu_pope_random", "42", "", "red"),
+        ("hallu_pope_aokvqa_random", "42", "", "red"),
+        ("hallu_pope_gqa_random", "42", "", "green"),
+        ("hallu_mme", "000000000042.jpg", "existence", "yellow"),
+        ("hallu_mme", "000000000042.jpg", "artwork", "white"),
+        ("hallu_amber_discriminative", "AMBER_42.jpg", "", "black"),
+        ("hallu_hallusion", "VD/chart/0_1.png", "", "cyan"),
+        ("hallu_mme", "000000000042.jpg", "count", None),
+        ("hallu_textvqa", "42", "", None),
+        ("some_task", "42", "", None),
+    ]
+    for place in (None, tmp_path / "nowhere"):
+        monkeypatch.delenv("HALLU_DATA", raising=False)
+        if place:
+            monkeypatch.setenv("HALLU_DATA", str(place))
+        assert page.Thumbnails().get("hallu_chair_s0", 42) is None
+    monkeypatch.setenv("HALLU_DATA", str(tmp_path))
+    found = page.Thumbnails()
+    for task, image, subtask, colour in wanted:
+        address = found.get(task, image, subtask)
+        assert (address is None) == (colour is None), (task, image, subtask)
+        if address is not None and colour is not None:
+            shown = Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))).convert("RGB").getpixel((4, 4))
+            assert isinstance(shown, tuple)
+            assert max(abs(a - b) for a, b in zip(shown, ImageColor.getrgb(colour))) < 16, (task, image, subtask)
+    assert page.Thumbnails(tmp_path / "gqa").get("hallu_chair_s0", 42) == found.get("hallu_pope_gqa_random", "42")
+
+
+def test_subtasks_whose_images_have_one_name_have_their_own_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(task: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for one in lines:
+            for record in one.values():
+                if isinstance(record, dict):
+                    record["image"] = "0001.png"
+        return [one for one in lines if one["doc_id"] < 6]
+
+    for subtask in ("existence", "count"):
+        (tmp_path / "mme" / subtask).mkdir(parents=True)
+        Image.new("RGB", (8, 8), "red" if subtask == "count" else "blue").save(tmp_path / "mme" / subtask / "0001.png")
+    arms = [replace(arm, tasks=["hallu_mme"], lines=rename) for arm in (replace(BASE, mme=lambda i, r: "Yes"), VHR)]
+    paths = [write(tmp_path / arm.model, arm) for arm in arms]
+    monkeypatch.setenv("HALLU_DATA", str(tmp_path))
+    comparison = compare([read(str(path)) for path in paths], resamples=50)
+    shown = pictures(page.as_html(comparison))
+    assert sorted(shown) == ["hallu_mme count/0001.png", "hallu_mme existence/0001.png"]
+    assert len(set(shown.values())) == 2
 
 
 def test_what_is_left_out_is_counted(written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,7 @@ def test_plain_readings_leave_the_answer_as_it_is(demo):
         (["--what", "vhd", "--model_args", "pretrained=demo,alpa=2"], "alpha"),
         (["--what", "vhd", "--model_args", "pretrained=demo,alpha=abc"], "alpha"),
         (["--what", "vhd", "--model_args", "demo"], "name=value"),
+        (["--what", "vhd", "--model_args", "trust_remote_code=on"], "trust_remote_code=on is neither true nor false"),
         (["--what", "flow", "--model_args", "alpha=2"], "alpha"),
         (["--what", "vhd", "--task", "hallu_demo_chair"], "--task is for tvhd and flow"),
         (["--what", "tvhd", "--task", "hallu_demo_nothing"], "no such task"),

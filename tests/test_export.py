@@ -146,6 +146,24 @@ def test_the_hubs_file_is_what_its_library_reads(
     assert entry.notes.startswith(f"{NOTE}; hallu_demo_pope accuracy; 95 % interval [")
 
 
+def test_a_limited_run_says_so_wherever_a_score_stands(
+    capsys: pytest.CaptureFixture[str], results: Path, tmp_path: Path
+) -> None:
+    (file,) = results.glob("*/*_results.json")
+    data = json.loads(file.read_text())
+    data["n-samples"]["hallu_demo_pope"]["original"] = 256
+    file.write_text(json.dumps(data))
+    said = "limited: hallu_demo_pope 8 of 256 documents"
+    export(capsys, results, *ONE, "--output", tmp_path / "pope.yaml")
+    assert said in (tmp_path / "pope.yaml").read_text()
+    export(capsys, results, "--format", "model-card", "--output", tmp_path / "card.md")
+    assert said in (tmp_path / "card.md").read_text()
+    export(capsys, results, *EEE, "--output", tmp_path)
+    (record,) = (tmp_path / "data").rglob("*.json")
+    found = json.loads(record.read_text())["evaluation_results"]
+    assert found and all(said in one["score_details"]["details"]["notes"] for one in found)
+
+
 def test_the_plain_model_is_called_plain(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = write(tmp_path / "base", method="none", parameters="", cards={}, model_id="llava_base")
     export(capsys, folder, *ONE, "--output", tmp_path / "a.yaml")

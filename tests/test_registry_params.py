@@ -53,6 +53,8 @@ def coerce(values: dict[str, object]) -> dict[str, Any]:
         ("count", -1.0, -1),
         ("count", "12", 12),
         ("count", 10**17 + 1, 10**17 + 1),
+        ("count", str(10**17 + 1), 10**17 + 1),
+        ("count", "-1", -1),
         ("scale", 2, 2.0),
         ("scale", "1e-3", 0.001),
         ("scale", "inf", math.inf),
@@ -93,6 +95,10 @@ def test_a_mangled_value_gets_the_field_s_type(name: str, raw: object, expected:
     ("name", "raw", "message"),
     [
         ("flag", "yes", "sample: flag=yes is neither true nor false; allowed: true or false"),
+        *(
+            ("flag", word, f"sample: flag={word} is neither true nor false; allowed: true or false")
+            for word in ("no", "off", "None", "on", "y", "", "tru")
+        ),
         ("flag", 2, "sample: flag=2 is neither true nor false; allowed: true or false"),
         ("count", 1.5, "sample: count=1.5 is not a whole number; allowed: a whole number"),
         ("count", True, "sample: count=true is not a whole number; allowed: a whole number"),
@@ -342,3 +348,33 @@ def test_a_class_that_is_no_dataclass_is_a_programming_error() -> None:
 
 def test_identity_is_allowed_by_the_card() -> None:
     params.check("vhr", VHR.identity, VHR)
+
+
+# Arguments that no dataclass holds
+
+HINTS: dict[str, Any] = {"trust": bool, "seed": int, "revision": str | None, "rate": float}
+
+
+def test_typed_values_keep_their_order_and_get_their_types() -> None:
+    values = {"revision": "None", "trust": "False", "seed": -1.0, "rate": 2}
+    found = params.typed(values, HINTS, "--model x")
+    assert list(found.items()) == [("revision", None), ("trust", False), ("seed", -1), ("rate", 2.0)]
+    assert type(found["seed"]) is int and type(found["rate"]) is float
+    assert params.typed({"revision": 1234567}, HINTS, "--model x") == {"revision": "1234567"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"trust": "no"}, "--model x: trust=no is neither true nor false; allowed: true or false"),
+        ({"seed": "a"}, "--model x: seed=a is not a whole number; allowed: a whole number"),
+        (
+            {"revision": 1e5},
+            "--model x: revision was read as the number 100000; write it in quotes, revision='\"...\"'",
+        ),
+    ],
+)
+def test_typed_values_that_do_not_fit_are_named(values: dict[str, object], message: str) -> None:
+    with pytest.raises(BadArgument) as caught:
+        params.typed(values, HINTS, "--model x")
+    assert str(caught.value) == message

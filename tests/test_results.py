@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,51 @@ def test_another_layout_is_named_with_its_version(tmp_path: Path, changes: dict[
     folder = write(tmp_path, [{"doc_id": 0}], lmms_eval_version="0.9.1", **changes)
     with pytest.raises(ValueError, match=f": {place} is not an object; lmms-eval 0.9.1 wrote it in a layout that is"):
         results.read(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n-samples": {TASK: {"original": "40", "effective": 40}}}, f"n-samples.{TASK}.original is not a number"),
+        ({"n-samples": {TASK: {"original": 40, "effective": [8]}}}, f"n-samples.{TASK}.effective is not a number"),
+        ({"n-samples": {TASK: {"original": 40, "effective": True}}}, f"n-samples.{TASK}.effective is not a number"),
+        ({"n-samples": {TASK: {"effective": float("nan")}}}, f"n-samples.{TASK}.effective is not a number"),
+        ({"n-samples": {TASK: {"effective": 10**400}}}, f"n-samples.{TASK}.effective is not a number"),
+        ({"config": {"offset": "3"}}, "config.offset is not a number"),
+        ({"group_subtasks": {"hallu_pope": 3}}, "group_subtasks.hallu_pope is not a list"),
+        ({"throughput": {"avg_speed": "fast"}}, "throughput.avg_speed is not a number"),
+        ({"config": {"resolved_cli_args": {"hallu": {"versions": 7}}}}, "hallu.versions is not an object"),
+        ({"config": {"resolved_cli_args": {"hallu": {"git": {"commit": 7}}}}}, "hallu.git.commit is not text"),
+        ({"config": {"resolved_cli_args": {"hallu": {"git": {}}}}}, "hallu.git names no commit"),
+        ({"configs": {TASK: {"generation_kwargs": "greedy"}}}, f"configs.{TASK}.generation_kwargs is not an object"),
+    ],
+)
+def test_a_malformed_part_is_named_with_its_file(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    folder = write(tmp_path, [{"doc_id": 0}], **changes)
+    (file,) = folder.glob("*/*_results.json")
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{file}: ')}.*{re.escape(message)}"):
+        results.read(str(folder))
+
+
+@pytest.mark.parametrize("task", ["a/b", "../up", "a\x00b", "x" * 300, "\ud800"])
+def test_a_task_that_no_file_can_be_named_for(tmp_path: Path, task: str) -> None:
+    folder = write(tmp_path, [{"doc_id": 0}], configs={task: {}})
+    with pytest.raises(ValueError, match=r"_results\.json( has no samples of|: configs names a task)"):
+        results.read(str(folder))
+
+
+@pytest.mark.parametrize("document", ["0", [0], {"a": 1}, 0.5, True])
+def test_a_document_id_is_a_whole_number(tmp_path: Path, document: object) -> None:
+    with pytest.raises(ValueError, match=r"jsonl, line 1: doc_id is .*, not a whole number"):
+        results.read(str(write(tmp_path, [{"doc_id": document}])))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": 1' + "0" * 5000 + "}"])
+def test_json_that_python_does_not_read_is_named(tmp_path: Path, text: str) -> None:
+    (file,) = write(tmp_path, [{"doc_id": 0}]).glob("*/*_results.json")
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"_results\.json is not valid JSON"):
+        results.read(str(tmp_path))
 
 
 def test_samples_of_an_older_lmms_eval_are_named(tmp_path: Path) -> None:

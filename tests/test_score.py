@@ -580,12 +580,31 @@ def test_answers_that_do_not_fit_are_named(
     assert re.search(message, err)
 
 
+def test_answers_decided_by_default_are_counted_and_many_are_a_warning(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    source = lines(tmp_path / "q", asked(10))
+    for count, key in ((0, None), (3, "notes"), (60, "warnings")):
+        said = [{**row, "text": "perhaps" if row["question_id"] <= count else row["text"]} for row in right(asked(10))]
+        given = ("pope", "--answers", lines(tmp_path / "a", said), "--questions", source)
+        data = result(capsys, *given)
+        assert data["pooled"]["by_default_count"] == data["strategies"]["q"]["by_default_count"] == count
+        found = {name: [text for text in data[name] if "by default" in text] for name in ("warnings", "notes")}
+        assert found == {name: found[name] if name == key else [] for name in found}
+        text = run(capsys, *given, *QUICK)[1]
+        assert re.search(rf"^by default +{count}$", text, re.MULTILINE)
+        if key:
+            (said_once,) = found[key]
+            assert said_once.startswith(f"{count} of 60 answers ({100 * count / 60:.3g} %)")
+            assert f"{'Warning' if key == 'warnings' else 'Note'}: {said_once}\n" in text
+
+
 def test_blank_answers_are_counted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     source = lines(tmp_path / "q", asked(2))
     blank = [{**row, "text": " \n" if row["question_id"] < 4 else row["text"]} for row in right(asked(2))]
     given = ("pope", "--answers", lines(tmp_path / "a", blank), "--questions", source)
     for policy, what in (("official", "reads them as yes"), ("words", "cannot read them")):
-        (note,) = result(capsys, *given, "--policy", policy)["notes"]
+        (note,) = [text for text in result(capsys, *given, "--policy", policy)["notes"] if "blank" in text]
         assert note == f"3 of 12 answers of {tmp_path / 'a'} are blank; policy {policy} {what}"
         assert f"Note: {note}\n" in run(capsys, *given, "--policy", policy, *QUICK)[1]
 

@@ -484,3 +484,61 @@ def test_holm_keeps_the_order_and_never_lowers(p_values):
 def test_holm_names_what_is_no_p_value(wrong):
     with pytest.raises(ValueError, match="'bad'"):
         paired.holm({"good": 0.5, "bad": wrong})
+
+
+# Few units
+
+
+def sign_flip(a, b, statistic):
+    """The exact test: the arms of each unit swapped in every way, the share that is as extreme as what was seen."""
+    keys = list(a)
+
+    def difference(swaps):
+        arms = ([b[key] if swap else a[key] for key, swap in zip(keys, swaps)] for swaps in (swaps, ~swaps))
+        first, second = (
+            statistic({name: np.array([sum(record[name] for record in arm)]) for name in arm[0]}) for arm in arms
+        )
+        return float((second - first)[0])
+
+    ways = [np.array([way >> bit & 1 for bit in range(len(keys))], bool) for way in range(2 ** len(keys))]
+    seen = abs(difference(ways[0]))
+    return sum(abs(difference(way)) >= seen - 1e-9 for way in ways) / len(ways)
+
+
+@pytest.mark.parametrize("units", [2, 3, 5, 8])
+def test_no_p_value_is_below_the_exact_tests_least(units: int):
+    a = {i: {"bad": 0, "all": 5} for i in range(units)}
+    b = {i: {"bad": 4 + i % 2, "all": 5} for i in range(units)}
+    result = paired.compare(a, b, statistic=MENTIONS)
+    assert result.p_value == sign_flip(a, b, MENTIONS) == paired.least_p_value(units) == 2 / 2**units
+
+
+def test_units_that_agree_do_not_lower_the_least_p_value():
+    a = {i: {"bad": 0, "all": 5} for i in range(12)}
+    b = {i: {"bad": 2 * (i < 4), "all": 5} for i in range(12)}
+    assert sign_flip(a, b, MENTIONS) == 2 / 2**4
+    assert paired.compare(a, b, statistic=MENTIONS).p_value >= 2 / 2**4
+
+
+def test_only_columns_that_the_statistic_reads_tell_units_apart():
+    a = {i: {"bad": 0, "all": 5, "length": 0} for i in range(12)}
+    b = {i: {"bad": 2 * (i < 4), "all": 5, "length": 9} for i in range(12)}
+    assert paired.compare(a, b, statistic=MENTIONS).p_value >= 2 / 2**4
+
+
+@pytest.mark.parametrize(("level", "units"), [(0.05, 6), (0.05 / 8, 9), (0.05 / 16, 10), (1.0, 2)])
+def test_how_many_units_a_level_needs(level: float, units: int):
+    assert paired.units_for(level) == units
+    assert 2 / 2**units < level <= 2 / 2 ** (units - 1)
+
+
+def test_mcnemar_of_one_sided_disagreement_is_the_least_p_value():
+    assert [paired.mcnemar(0, count) for count in range(7)] == [paired.least_p_value(count) for count in range(7)]
+
+
+def test_levels_and_counts_out_of_range_are_refused():
+    for level in (0.0, -0.1, 1.5):
+        with pytest.raises(ValueError, match="a level is above 0"):
+            paired.units_for(level)
+    with pytest.raises(ValueError, match="cannot be negative"):
+        paired.least_p_value(-1)

@@ -175,3 +175,11 @@ def test_an_undefined_strategy_leaves_the_mean_undefined_with_a_reason():
 def test_keys_without_a_strategy_are_named():
     with pytest.raises(ValueError, match="key 1 does not begin with a strategy"):
         pope.score_by_strategy({1: "Yes"}, {1: "yes"})
+
+
+@pytest.mark.parametrize("answer", ["perhaps", "NO", ""])
+def test_answers_that_say_nothing_are_counted(answer):
+    result = pope.score([answer] * 3000, ["yes", "no"] * 1500)
+    assert (round(result["f1"], 1), result["yes_ratio"], result["unparsed_count"]) == (66.7, 100.0, 0)
+    assert result["by_default_count"] == 3000
+    assert pope.score(["Yes", "No."] * 1500, ["yes", "no"] * 1500)["by_default_count"] == 0

@@ -120,3 +120,42 @@ def test_labels():
     for wrong in ("maybe", "", None, True):
         with pytest.raises(ValueError, match=r"unknown label .*; allowed: yes, no"):
             yesno.label(wrong)
+
+
+# Decided by default
+
+DEFAULT = [
+    # answer, by official, by opera
+    ("Yes.", False, False),
+    ("**Yes**", False, False),
+    ("YES", False, False),
+    ("Yes. It is not clear though.", False, False),
+    ("No.", False, False),
+    ("perhaps", True, True),
+    ("", True, True),
+    ("NO", True, False),
+    ("There isn't a dog.", True, False),
+    ("**No**", True, True),
+    ("eyes", True, True),
+    ("There is a dog.", True, True),
+]
+
+
+@pytest.mark.parametrize(("answer", "official", "opera"), DEFAULT, ids=[repr(row[0]) for row in DEFAULT])
+def test_what_is_read_as_yes_for_want_of_a_no(answer, official, opera):
+    assert (yesno.by_default(answer, "official"), yesno.by_default(answer, "opera")) == (official, opera)
+    assert not any(yesno.by_default(answer, policy) for policy in ("prefix", "words", "strict"))
+
+
+@given(st.text())
+def test_an_answer_by_default_is_read_as_yes(answer):
+    for policy in yesno.POLICIES:
+        assert not yesno.by_default(answer, policy) or yesno.parse(answer, policy) == "yes"
+
+
+def test_many_answers_by_default_are_a_warning_and_few_are_not():
+    assert yesno.caution({"answers": (0, 100)}, "official", default=True) is None
+    for count, loud in ((1, False), (5, False), (6, True)):
+        said = yesno.caution({"answers": (count, 100)}, "official", default=True)
+        assert said is not None and said[0] is loud
+        assert said[1].startswith(f"{count} of 100 answers ({count} %)") and "by default: yes" in said[1]

@@ -123,13 +123,15 @@ def test_scores_stand_with_the_standard_error_that_fits_best(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     out = shown(capsys, write(tmp_path))
-    assert f"hallu_demo_chair: 8 documents; sha256 {'b' * 64}; max_new_tokens=64, do_sample=False" in out
+    title = f"hallu_demo_chair: limited: 8 of 512 documents; sha256 {'b' * 64}; max_new_tokens=64, do_sample=False"
+    assert title in out
     assert "  chair_s  44.73  ± 2.25 (clustered standard error)\n  recall    86.9\n" in out
     (found,) = json.loads(shown(capsys, tmp_path, "--json"))["tasks"].values()
     assert found["scores"]["chair_s"] == {
         "value": 44.7265625, "standard_error": 2.25, "standard_error_kind": "clustered", "higher_is_better": False,
     }  # fmt: skip
     assert found["scores"]["recall"]["standard_error"] is None
+    assert found["documents"] == {"count": 8, "limited": {"answered": 8, "documents": 512}, "sha256": "b" * 64}
 
 
 def test_json_holds_the_settings_as_they_were_recorded(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -105,6 +105,7 @@ def test_a_metric_without_a_better_direction_gets_no_arrow(run):
         **dict.fromkeys(("accuracy", "precision", "recall", "f1", "f1_pooled"), True),
         "yes_ratio": None,
         "unparsed_count": False,
+        "by_default_count": False,
     }
     assert better["hallu_pope"]["yes_ratio"] is None
 

@@ -24,7 +24,7 @@ RIGHT, WRONG, SILENT = "A cat and a clock.", "A cat and a dog.", "Nothing here."
 
 METRICS = {
     "hallu_demo_chair": ("chair_s", "chair_i", "recall", "precision", "f1", "mean_length", "mean_mentions"),
-    "hallu_demo_pope": ("accuracy", "precision", "recall", "f1", "yes_ratio", "unparsed_count"),
+    "hallu_demo_pope": ("accuracy", "precision", "recall", "f1", "yes_ratio", "unparsed_count", "by_default_count"),
     "hallu_demo_mme": ("existence", "count", "position"),
 }
 METADATA = {
@@ -38,7 +38,7 @@ METADATA = {
 }
 OTHERS = tuple(METADATA)[3:]
 STRATEGIES = ("hallu_pope_random", "hallu_pope_popular", "hallu_pope_adversarial")
-METADATA |= dict.fromkeys(STRATEGIES, METADATA["hallu_demo_pope"])
+METADATA |= {**dict.fromkeys(STRATEGIES, METADATA["hallu_demo_pope"]), "hallu_mme": METADATA["hallu_demo_mme"]}
 NOUNS = amber.Vocabulary({noun: (noun,) for noun in ("cat", "clock", "dog")}, frozenset())
 
 
@@ -215,6 +215,7 @@ LINES: dict[str, Callable[[Arm], list[dict[str, Any]]]] = {
     "hallu_demo_chair": caption_lines,
     "hallu_demo_pope": pope_lines,
     "hallu_demo_mme": mme_lines,
+    "hallu_mme": mme_lines,
     **{task: functools.partial(other_lines, task) for task in OTHERS},
     **{task: functools.partial(strategy_lines, task.rpartition("_")[2]) for task in STRATEGIES},
 }

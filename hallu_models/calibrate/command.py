@@ -103,7 +103,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _checked(given: argparse.Namespace) -> dict[str, Any]:
     """Arguments of the model's loading; everything that can be wrong without a model is."""
-    from hallu_models.diagnostics.command import HOST_ARGUMENTS
+    from registry.arguments import LOADING, loading
 
     if given.method not in RULES:
         raise ValueError(
@@ -118,12 +118,9 @@ def _checked(given: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"--output {given.output}: the folder {given.output.absolute().parent} does not exist")
     parts = [part.partition("=") for part in given.model_args.split(",") if part]
     for name, _, value in parts:
-        if name not in HOST_ARGUMENTS or not value:
-            raise ValueError(f"--model_args {name}: expected name=value with {', '.join(HOST_ARGUMENTS)}")
-    chosen: dict[str, Any] = {name: value for name, _, value in parts}
-    if "trust_remote_code" in chosen:
-        chosen["trust_remote_code"] = chosen["trust_remote_code"].lower() in ("1", "true", "yes")
-    return chosen
+        if name not in LOADING or not value:
+            raise ValueError(f"--model_args {name}: expected name=value with {', '.join(LOADING)}")
+    return loading({name: value for name, _, value in parts}, "--model_args")
 
 
 def _subjects(given: argparse.Namespace) -> list[Subject]:

@@ -35,7 +35,6 @@ examples:
   hallu diagnose --model_args pretrained=llava-hf/llava-1.5-7b-hf --image cat.jpg --what flow --json
 The plain model is measured; method parameters in --model_args, e.g. alpha=2,layers=1+4-7, switch the method on.
 """
-HOST_ARGUMENTS = ("pretrained", "device", "dtype", "revision", "attn_implementation", "device_map", "trust_remote_code")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,15 +92,15 @@ def _split(given: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     if wrong := [part for part in parts if "=" not in part]:
         raise ValueError(f"--model_args {wrong[0]}: expected name=value, e.g. pretrained=demo,alpha=2")
     pairs: dict[str, Any] = dict(part.split("=", 1) for part in parts)
-    chosen = {name: pairs.pop(name) for name in HOST_ARGUMENTS if name in pairs}
-    if "trust_remote_code" in chosen:
-        chosen["trust_remote_code"] = chosen["trust_remote_code"].lower() in ("1", "true", "yes")
 
     from hallu_models import methods
     from hallu_models.diagnostics.readings import WHATS as READINGS
+    from registry.arguments import LOADING, loading
 
     method = (given.method if given.what == "contrast" else READINGS[given.what].method) or None
-    return chosen, methods.check(method, pairs, HOST_ARGUMENTS).get(method or "", {})
+    chosen = loading(pairs, "--model_args")
+    pairs = {name: value for name, value in pairs.items() if name not in LOADING}
+    return chosen, methods.check(method, pairs, LOADING).get(method or "", {})
 
 
 def _subjects(given: argparse.Namespace) -> list[Subject]:

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 import registry
+from hallu_models.pictures import decoded, truncation_off
 from registry import task_folders
 
 PROMPT = "Please describe this image in detail."
@@ -44,7 +45,8 @@ def from_image(source: str, prompt: str = PROMPT, objects: Collection[str] | Non
     if not Path(source).is_file():
         raise ValueError(f"--image {source}: no such file; give an image file, or demo:0 to demo:511 for a demo scene")
     try:
-        return Subject(Image.open(source).convert("RGB"), prompt, known, Path(source).name)
+        image = Image.open(source)
+        return Subject(decoded(image, f"--image {source}").convert("RGB"), prompt, known, Path(source).name)
     except OSError as error:
         raise ValueError(f"--image {source}: not a readable image ({error})") from error
 
@@ -84,6 +86,11 @@ def from_task(name: str, limit: int | None) -> list[Subject]:
             f"--task {name}: its documents do not list the objects in the image; "
             "use a captioning task with that ground truth, such as hallu_demo_chair"
         )
+    with truncation_off():
+        return _subjects(task, name, documents.select(range(min(limit or len(documents), len(documents)))))
+
+
+def _subjects(task: Any, name: str, documents: Any) -> list[Subject]:
     return [
         Subject(
             task.doc_to_visual(doc)[0].convert("RGB"),
@@ -91,5 +98,5 @@ def from_task(name: str, limit: int | None) -> list[Subject]:
             frozenset(doc["objects"]),
             f"{name} {index}",
         )
-        for index, doc in enumerate(documents.select(range(min(limit or len(documents), len(documents)))))
+        for index, doc in enumerate(documents)
     ]

@@ -43,8 +43,8 @@ class Result:
 def notes(run: Run) -> str:
     """``method vhr (card 1): alpha=2,layers=1+4-7; lmms-eval-hallu 0.1.0, lmms-eval 0.7.3; float32``.
 
-    Stands wherever a score does, so that a mitigated one does not pass for the plain model's. Raises `ValueError`
-    for a run that does not say which method it used.
+    Stands wherever a score does, so that a mitigated one does not pass for the plain model's, nor one of a limited run
+    for the benchmark's. Raises `ValueError` for a run that does not say which method it used.
     """
     hallu = run.hallu
     if "method" not in hallu:
@@ -60,8 +60,11 @@ def notes(run: Run) -> str:
         method = f"mitigation method {hallu['method']}{f' ({cards})' if cards else ''}: {hallu.get('parameters')}"
     used = ", ".join(f"{name} {of}" for name, of in (hallu.get("versions") or {}).items())
     git = hallu.get("git") or {}
-    commit = f", commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}" if git else ""
-    return f"{method}; {used or f'{DISTRIBUTION} of an unknown version'}{commit}; {hallu.get('dtype', 'unknown dtype')}"
+    commit = f", commit {git['commit'][:12]}{' with changes' if git.get('dirty') else ''}" if git else ""
+    cut = ", ".join(f"{task} {answered} of {every} documents" for task, (answered, every) in run.limited.items())
+    limited = f"; limited: {cut}" if cut else ""
+    software = used or f"{DISTRIBUTION} of an unknown version"
+    return f"{method}; {software}{commit}; {hallu.get('dtype', 'unknown dtype')}{limited}"
 
 
 def version(run: Run) -> str:

@@ -9,13 +9,13 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hallu_tasks.scoring import mme
+from hallu_tasks.scoring import mme, yesno
 
 Record = Mapping[str, Any]
 
 
 def process_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Record]:
-    """The answer's record under its subtask's metric only."""
+    """The answer's record under its subtask's metric, and for the count of unparsed answers."""
     return _records(doc, results, ())
 
 
@@ -37,7 +37,8 @@ def _records(doc: Mapping[str, Any], results: list[str], totals: tuple[str, ...]
         "answer": doc["answer"],
         "prediction": results[0],
     }
-    return dict.fromkeys([doc["category"], *(name for name in totals if doc["category"] in mme.TOTALS[name])], record)
+    summed = (name for name in totals if doc["category"] in mme.TOTALS[name])
+    return dict.fromkeys([doc["category"], *summed, "unparsed_count"], record)
 
 
 def _points(name: str) -> Callable[[Iterable[Record]], float | None]:
@@ -55,3 +56,8 @@ def _points(name: str) -> Callable[[Iterable[Record]], float | None]:
 existence, count, position, color, posters, celebrity, scene, landmark, artwork, OCR = map(_points, mme.PERCEPTION)
 commonsense_reasoning, numerical_calculation, text_translation, code_reasoning = map(_points, mme.COGNITION)
 perception, cognition, hallucination = map(_points, mme.TOTALS)
+
+
+def unparsed_count(records: Iterable[Record]) -> int:
+    """How many answers are neither yes nor no to the benchmark's rule, and so wrong."""
+    return sum(yesno.parse(record["prediction"], mme.POLICY) is None for record in records)

@@ -5,10 +5,11 @@ A document needs ``answer`` ("yes" or "no") and ``image_id``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hallu_tasks.scoring import pope
+from hallu_tasks.scoring import pope, yesno
 
 Record = Mapping[str, Any]
 
@@ -16,7 +17,7 @@ Record = Mapping[str, Any]
 def process_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Record]:
     """The answer's record under every metric."""
     record = {"image_id": doc["image_id"], **pope.record(results[0], doc["answer"])}
-    return dict.fromkeys([*pope.STATISTICS, "f1_pooled", "unparsed_count"], record)
+    return dict.fromkeys([*pope.STATISTICS, "f1_pooled", "unparsed_count", "by_default_count"], record)
 
 
 def _score(name: str) -> Callable[[Iterable[Record]], float | None]:
@@ -29,6 +30,16 @@ def _score(name: str) -> Callable[[Iterable[Record]], float | None]:
 
 accuracy, precision, recall, f1, yes_ratio = map(_score, pope.STATISTICS)
 unparsed_count = _score("unparsed_count")
+
+
+def by_default_count(records: Iterable[Record]) -> int:
+    """How many answers the policy decided by its default; a warning where they are more than a few."""
+    result = pope.aggregate(records)
+    count: int = result["by_default_count"]
+    said = yesno.caution({"answers": (count, result["questions_count"])}, str(result["policy"]), default=True)
+    if said and said[0]:
+        warnings.warn(f"POPE: {said[1]}", stacklevel=2)
+    return count
 
 
 class PooledF1(float):

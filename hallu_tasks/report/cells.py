@@ -55,12 +55,13 @@ def legend(comparison: Comparison) -> list[str]:
 
 
 def title(block: Block) -> str:
-    """``hallu_demo_pope: POPE in percent; 1536 questions on 256 images``, with the size of a group."""
+    """``hallu_demo_pope: POPE in percent; 1536 questions on 256 images``, with the size of a group, and a limit."""
     counted = f"{block.documents_count} {block.benchmark.noun}"
     if block.images_count != block.documents_count:
         counted += f" on {block.images_count} image{'s' if block.images_count > 1 else ''}"
     group = f", means of {len(block.tasks)} strategies" if block.tasks else ""
-    return f"{block.task}: {block.benchmark.title} in {block.benchmark.unit}{group}; {counted}"
+    limited = "; limited: {} of {} documents".format(*block.limited) if block.limited else ""
+    return f"{block.task}: {block.benchmark.title} in {block.benchmark.unit}{group}; {counted}{limited}"
 
 
 def label(metric: Metric) -> str:
@@ -92,8 +93,8 @@ def p_value(value: float | None) -> str:
 
 
 def verdict(contrast: Contrast) -> str:
-    """``▲ better``, ``▼ worse``, the bare word where neither side is better."""
-    word = contrast.verdict or "N/A"
+    """``▲ better``, ``▼ worse``, the bare word where neither side is better, ``too few images`` where none is given."""
+    word = contrast.verdict or ("too few images" if "verdict" in contrast.result.reasons else "N/A")
     return _EFFECTS.get(word, word)
 
 

@@ -25,7 +25,10 @@ Span = tuple[int, int, str]
 
 @dataclass(frozen=True)
 class Change:
-    """One document and one arm, by its number among the arms; `fixed` when the arm is right, else the baseline is."""
+    """One document and one arm, by its number among the arms; `fixed` when the arm is right, else the baseline is.
+
+    `subtask` is set where names of images begin anew in every subtask.
+    """
 
     task: str
     document: int
@@ -34,6 +37,7 @@ class Change:
     image: Any
     before: Sample
     after: Sample
+    subtask: str = ""
 
 
 def changes(comparison: Comparison) -> list[Change]:
@@ -78,8 +82,8 @@ def _of_task(comparison: Comparison, task: str, benchmark: Benchmark) -> list[Ch
             after = samples[arm][document]
             fixed = right(benchmark.record(after) or {})
             if right(record) != fixed:
-                image = record[benchmark.image]
-                found.append(Change(task, document, arm, fixed, image, samples[0][document], after))
+                image, subtask = record[benchmark.image], str(record["category"]) if benchmark.title == "MME" else ""
+                found.append(Change(task, document, arm, fixed, image, samples[0][document], after, subtask))
     return found
 
 

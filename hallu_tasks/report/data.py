@@ -32,6 +32,7 @@ def as_json(comparison: Comparison) -> str:
         "alpha": ALPHA,
         "correction": "Holm",
         "p_values_count": comparison.p_values_count,
+        "units_for_a_verdict": comparison.units_for_a_verdict,
         "resamples": comparison.resamples,
         "seed": comparison.seed,
         "allowed_differences": [
@@ -43,6 +44,7 @@ def as_json(comparison: Comparison) -> str:
             }
             for one in comparison.allowed
         ],
+        "warnings": comparison.warnings,
         "notes": comparison.notes,
         "tasks": [
             {
@@ -51,6 +53,7 @@ def as_json(comparison: Comparison) -> str:
                 "benchmark": block.benchmark.title,
                 "documents_count": block.documents_count,
                 "images_count": block.images_count,
+                "limited": block.limited and {"compared": block.limited[0], "documents": block.limited[1]},
                 "metrics": [_metric(row, arms) for row in block.rows],
             }
             for block in comparison.blocks

@@ -32,7 +32,7 @@ _SIDES = {True: ("fixed", "wrong → right"), False: ("broken", "right → wrong
 
 
 def as_html(comparison: Comparison, images: Path | None = None) -> str:
-    """The page; `images` is a folder with the benchmark's images, as in `Thumbnails`."""
+    """The page; `images` is a folder with the benchmark's images in place of ``HALLU_DATA``'s, as in `Thumbnails`."""
     style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     baseline, *others = comparison.arms
     what = others[0] if len(others) == 1 else f"{len(others)} arms"
@@ -40,6 +40,7 @@ def as_html(comparison: Comparison, images: Path | None = None) -> str:
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     body = [
         f"<header><h1>{escape(heading)}</h1>",
+        *(f'<p class="warning">Warning: {escape(text)}</p>' for text in comparison.warnings),
         *(f"<p>{escape(line)}</p>" for line in cells.legend(comparison)),
         "</header>",
         '<main><section aria-labelledby="arms"><h2 id="arms">Arms</h2>',
@@ -255,7 +256,7 @@ def _pictures(kept: Sequence[Change], thumbnails: Thumbnails) -> tuple[dict[str,
     pictures: dict[str, str] = {}
     absent = left = size = 0
     for key, change in wanted.items():
-        picture = thumbnails.get(change.task, change.image)
+        picture = thumbnails.get(change.task, change.image, change.subtask)
         if picture is None:
             absent += 1
         elif size + len(picture) > MOST_IMAGE_BYTES:
@@ -265,14 +266,16 @@ def _pictures(kept: Sequence[Change], thumbnails: Thumbnails) -> tuple[dict[str,
             size += len(picture)
     said = []
     if absent:
-        said.append(f"{absent:,} of {len(wanted):,} images were not found; --images FOLDER says where they are.")
+        said.append(
+            f"{absent:,} of {len(wanted):,} images were not found; --images FOLDER says where they are, or HALLU_DATA."
+        )
     if left:
         said.append(f"{left:,} of {len(wanted):,} images are left out, to keep the file small.")
     return pictures, " ".join(said)
 
 
 def _image_key(change: Change) -> str:
-    return f"{change.task} {change.image}"
+    return f"{change.task} {f'{change.subtask}/' if change.subtask else ''}{change.image}"
 
 
 def _filters(tasks: Sequence[str], arms: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from hallu_tasks.compare import Block, Comparison, Contrast, Row
 from hallu_tasks.published import NONE, WARNING, Harness
 from hallu_tasks.report import cells
+from registry import terminal
 
 __all__ = ["as_markdown", "as_text"]
 
@@ -14,10 +15,16 @@ MOST_COLUMNS = 3
 """More arms than this do not fit side by side, and get a line each."""
 
 
-def as_text(comparison: Comparison) -> str:
-    """Aligned columns, a block a task, the speed of the runs last but for published numbers."""
+def as_text(comparison: Comparison, width: int | None = None) -> str:
+    """Aligned columns, a block a task, the speed of the runs last but for published numbers.
+
+    Where a `width` is given that they do not fit, every metric is a paragraph with a line an arm.
+    """
     form = _text_by_arm if len(comparison.arms) > MOST_COLUMNS else _text_by_metric
-    return "\n".join([*form(comparison), *_published_text(comparison.published)])
+    lines = [*form(comparison), *_published_text(comparison.published)]
+    if width is not None and max(map(len, lines)) > width:
+        lines = [*_text_narrow(comparison, width), *_published_narrow(comparison.published, width)]
+    return "\n".join(lines)
 
 
 def as_markdown(comparison: Comparison) -> str:
@@ -25,14 +32,20 @@ def as_markdown(comparison: Comparison) -> str:
     form = _markdown_by_arm if len(comparison.arms) > MOST_COLUMNS else _markdown_by_metric
     reasons = [reason for block in comparison.blocks for reason in cells.reasons(block, comparison.arms)]
     published = _published_markdown(comparison.published)
-    return "\n".join([*form(comparison), *cells.legend(comparison), *reasons, *published])
+    warned = [line for text in comparison.warnings for line in (f"**Warning: {text}**", "")]
+    return "\n".join([*warned, *form(comparison), *cells.legend(comparison), *reasons, *published])
+
+
+def _warned(comparison: Comparison) -> list[str]:
+    return [f"Warning: {text}" for text in comparison.warnings]
 
 
 def _text_by_metric(comparison: Comparison) -> list[str]:
     head, speed = _head(comparison), _speed(comparison)
     rows = [_cells(row) for block in comparison.blocks for row in block.rows]
     widths = [max(len(line[column]) for line in (head, speed, *rows)) for column in range(len(head))]
-    lines = [*cells.arm_lines(comparison), "", *cells.legend(comparison), "", _aligned(head, widths)]
+    lines = [*cells.arm_lines(comparison), "", *_warned(comparison), *cells.legend(comparison), ""]
+    lines.append(_aligned(head, widths))
     for block in comparison.blocks:
         lines += [cells.title(block), *(_aligned(_cells(row), widths) for row in block.rows)]
         lines += [f"  {reason}" for reason in cells.reasons(block, comparison.arms)]
@@ -50,7 +63,7 @@ def _markdown_by_metric(comparison: Comparison) -> list[str]:
 
 
 def _text_by_arm(comparison: Comparison) -> list[str]:
-    lines = [*cells.arm_lines(comparison), "", *cells.legend(comparison), ""]
+    lines = [*cells.arm_lines(comparison), "", *_warned(comparison), *cells.legend(comparison), ""]
     for block in comparison.blocks:
         rows = [_metric_head(block)]
         for number, arm in enumerate(comparison.arms):
@@ -62,6 +75,45 @@ def _text_by_arm(comparison: Comparison) -> list[str]:
         lines.append("")
     speeds = ([arm, speed] for arm, speed in zip(comparison.arms, _speed(comparison)[1:]))
     return [*lines, "tokens/s", *_table(list(speeds))]
+
+
+def _text_narrow(comparison: Comparison, width: int) -> Iterator[str]:
+    for line in (*cells.arm_lines(comparison), "", *_warned(comparison), *cells.legend(comparison), ""):
+        indent = len(line) - len(line.lstrip())
+        yield from terminal.folded(line, width, " " * (indent + 2)) or [""]
+    size = max(map(len, comparison.arms))
+    for block in comparison.blocks:
+        yield from terminal.folded(cells.title(block), width)
+        for row in block.rows:
+            yield f"  {cells.label(row.metric)}"
+            for number, arm in enumerate(comparison.arms):
+                shown = [f"    {arm.ljust(size)}", cells.estimate(row.estimates[number])]
+                if number:
+                    contrast = row.contrasts[number - 1]
+                    shown += [
+                        cells.difference(contrast),
+                        f"p {cells.p_value(contrast.p_holm)}",
+                        cells.verdict(contrast),
+                    ]
+                yield from terminal.row(shown, width, " " * 8)
+        for reason in cells.reasons(block, comparison.arms):
+            yield from terminal.folded(f"  {reason}", width, "    ")
+        yield ""
+    yield "tokens/s"
+    for arm, speed in zip(comparison.arms, _speed(comparison)[1:]):
+        yield from terminal.row([f"    {arm.ljust(size)}", speed], width, " " * 8)
+
+
+def _published_narrow(harnesses: Sequence[Harness] | None, width: int) -> Iterator[str]:
+    if harnesses is None:
+        return
+    yield ""
+    yield from terminal.folded(WARNING if harnesses else NONE, width)
+    for harness in harnesses:
+        rows = [[row.label, *harness.cells(row)] for row in harness.rows]
+        yield ""
+        yield from terminal.folded(harness.title, width)
+        yield from terminal.table(["", *harness.scores], rows, width).splitlines()
 
 
 def _markdown_by_arm(comparison: Comparison) -> list[str]:

@@ -24,37 +24,73 @@ _ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 class Thumbnails:
     """Finds images by the ids in the records: those of the demo tasks, and those in a folder at any depth.
 
-    A file in the folder is found by its path below it, its name, or its number (``COCO_val2014_000000310196.jpg`` is
-    310196). A name or number that several files have finds none of them.
+    Without a folder, images are looked for where ``HALLU_DATA`` has those of the task. A file is found by its path
+    below the folder, its name, or its number (``COCO_val2014_000000310196.jpg`` is 310196). A name or number that
+    several files have finds none of them; where a benchmark's names begin anew in every subtask, as MME's do,
+    `subtask` is a folder around the file.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._files = {} if folder is None else _indexed(folder)
+        self._folder = folder
+        self._indices: dict[Path, _Index] = {}
         self._made: dict[Hashable, str | None] = {}
 
-    def get(self, task: str, image: Any) -> str | None:
+    def get(self, task: str, image: Any, subtask: str = "") -> str | None:
         """The picture as a ``data:`` address, ``None`` when there is none or it cannot be read."""
-        key = (task.startswith("hallu_demo"), image)
+        demo = task.startswith("hallu_demo")
+        folder = None if demo else self._folder or _own_folder(task, subtask)
+        key = (demo, folder, subtask, image)
         if key not in self._made:
-            self._made[key] = _encoded(self._source(*key))
+            self._made[key] = _encoded(_scene(image) if demo else self._file(folder, image, subtask))
         return self._made[key]
 
-    def _source(self, demo: bool, image: Any) -> Path | io.BytesIO | None:
-        if demo:
-            from hallu_tasks.demo.task import scenes
+    def _file(self, folder: Path | None, image: Any, subtask: str) -> Path | None:
+        if folder is None:
+            return None
+        if folder not in self._indices:
+            self._indices[folder] = _indexed(folder)
+        index = self._indices[folder]
+        if subtask:
+            return index.get((subtask, str(image)))
+        return index.get(str(image)) or index.get(image_number(image))
 
-            scene = scenes().get(image)
-            return None if scene is None else io.BytesIO(scene["image"]["bytes"])
-        return self._files.get(str(image)) or self._files.get(image_number(image))
+
+_Index = dict[str | int | tuple[str, str] | None, Path | None]
 
 
-def _indexed(folder: Path) -> dict[str | int | None, Path | None]:
-    found: dict[str | int | None, Path | None] = {}
+def _scene(image: Any) -> io.BytesIO | None:
+    from hallu_tasks.demo.task import scenes
+
+    scene = scenes().get(image)
+    return None if scene is None else io.BytesIO(scene["image"]["bytes"])
+
+
+def _own_folder(task: str, subtask: str) -> Path | None:
+    """Where ``HALLU_DATA`` has the images of a task, ``None`` where it has none or does not know the task."""
+    from hallu_tasks.data.catalog import TASKS
+    from hallu_tasks.data.folder import root
+
+    try:
+        data = root()
+    except ValueError:
+        return None
+    if data is None or task not in TASKS:
+        return None
+    shown = next(path for path in TASKS[task].source.paths if path.split(" ")[0].endswith(_ENDINGS))
+    # "coco/val2014/COCO_val2014_000000000042.jpg ..."; subtasks are folders of the first one.
+    folder = data.joinpath(*shown.split("/")[: 1 if subtask else 2])
+    return folder if folder.is_dir() else None
+
+
+def _indexed(folder: Path) -> _Index:
+    found: _Index = {}
     for place, _, names in os.walk(folder):
+        around = Path(place).relative_to(folder).parts
         for name in names:
             if name.lower().endswith(_ENDINGS):
                 file = Path(place, name)
-                for key in {file.relative_to(folder).as_posix(), name, file.stem, image_number(name)}:
+                names_of_it = {"/".join((*around, name)), name, file.stem, image_number(name)}
+                for key in (*names_of_it, *((above, name) for above in set(around))):
                     found[key] = None if key in found else file
     found[None] = None  # the number of a name without one
     return found

@@ -45,7 +45,7 @@ STATISTICS = {
 }
 """The scores as ratios of the summed columns of `sets`, for `paired`."""
 
-_COUNTS = ("questions", "figures", "groups", "easy", "hard", "unparsed")
+_COUNTS = ("questions", "figures", "groups", "easy", "hard", "unparsed", "by_default")
 _COLUMNS = (*_COUNTS, "correct", "figures_correct", "groups_correct", "easy_correct", "hard_correct")
 
 _SET = ("category", "subcategory", "set_id")
@@ -58,7 +58,7 @@ def record(question: Mapping[str, Any], split: str, policy: str = "words") -> di
 
     `question` is an entry of ``HallusionBench.json`` with the model's text as ``prediction``. The result
     holds its place (``category``, ``subcategory``, ``set_id``, ``figure_id``, ``question_id``,
-    ``visual_input``), ``correct`` and ``unparsed`` (0 or 1), ``split`` and ``policy``.
+    ``visual_input``), ``correct``, ``unparsed`` and ``by_default`` (0 or 1), ``split`` and ``policy``.
 
     Raises `ValueError` that names the question for a missing or unknown field, and for one that is not in
     the split.
@@ -84,6 +84,7 @@ def record(question: Mapping[str, Any], split: str, policy: str = "words") -> di
         **place,
         "correct": int(predicted == truth),
         "unparsed": int(predicted is None),
+        "by_default": int(yesno.by_default(question["prediction"], policy)),
         "split": split,
         "policy": policy,
     }
@@ -93,7 +94,7 @@ def sets(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], dic
     """Return the counts of each set under (category, subcategory, set id), the unit `paired` resamples.
 
     The columns are ``questions``, ``figures``, ``groups``, ``easy`` and ``hard``, each with those that are
-    right (``correct``, ``figures_correct``, ...), and ``unparsed``; with the ``split`` and the ``policy``.
+    right (``correct``, ``figures_correct``, ...), ``unparsed`` and ``by_default``; with ``split`` and ``policy``.
     Questions without an image belong to no figure. Raises `ValueError` that names questions that occur twice.
     """
     listed = list(records)
@@ -125,6 +126,7 @@ def _counts(entries: list[Mapping[str, Any]]) -> dict[str, Any]:
         "questions": len(entries),
         "correct": sum(entry["correct"] for entry in entries),
         "unparsed": sum(entry["unparsed"] for entry in entries),
+        "by_default": sum(entry["by_default"] for entry in entries),
         "figures": len(figures),
         "figures_correct": sum(figures.values()),
         "groups": len(groups),
@@ -142,8 +144,8 @@ def aggregate(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the scores of many `record` results; the order does not matter.
 
     Percentages ``aAcc``, ``fAcc``, ``qAcc``, ``easy_aAcc`` and ``hard_aAcc``; ``questions_count``,
-    ``figures_count``, ``groups_count``, ``easy_count``, ``hard_count``, ``unparsed_count``; ``split`` and
-    ``split_questions_count``, how many questions the whole split has; ``policy``; ``reasons``.
+    ``figures_count``, ``groups_count``, ``easy_count``, ``hard_count``, ``unparsed_count``, ``by_default_count``;
+    ``split`` and ``split_questions_count``, how many questions the whole split has; ``policy``; ``reasons``.
 
     Raises `ValueError` when the records are of different splits or policies, or are the questions with an
     image under the name of all.

@@ -5,6 +5,7 @@
 * Proportions of independent documents (CHAIR_s and Hal, one outcome an image): `proportion` gives the Wilson
   interval (Wilson 1927), `compare_proportions` the exact McNemar test (McNemar 1947).
 * Several comparisons at once: `holm` (Holm 1979).
+* Few units: no p value is below `least_p_value`, the least that the exact test on the same units can give.
 
 Values, differences and intervals are in the unit of the statistic (percent or points), p values are 0-1. A
 difference is ``b - a``. The records are those of `chair.record`, `pope.record` and `mme.pairs`; their text
@@ -14,6 +15,7 @@ fields (mode, policy) must agree, because two rules do not compare. Only numpy i
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hallu_tasks.scoring.ratios import Ratio
-from hallu_tasks.scoring.units import Arm, Array, Records, Statistic, Units, summed
+from hallu_tasks.scoring.units import Arm, Array, Records, Statistic, Units, differing_count, summed
 
 __all__ = [
     "NOTHING",
@@ -35,8 +37,10 @@ __all__ = [
     "compare_proportions",
     "estimate",
     "holm",
+    "least_p_value",
     "mcnemar",
     "proportion",
+    "units_for",
     "wilson",
 ]
 
@@ -118,8 +122,9 @@ def compare(
     ``mme.statistic("perception")`` or ``Ratio("hallucinated", ("mentions",))``. `confidence` is a percentage.
 
     The p value is two-sided, twice the smaller share of resampled differences on either side of zero, with
-    one added to numerator and denominator, so it is never 0 and at least 2 / (resamples + 1). A run compared
-    with itself has difference 0 and p 1.
+    one added to numerator and denominator, so it is never 0 and at least 2 / (resamples + 1). Nor is it below
+    `least_p_value` of the units that differ in what the statistic reads, where a bootstrap of few units takes
+    their agreement for certainty. A run compared with itself has difference 0 and p 1.
 
     Raises `ValueError` for documents that are not in both arms, records with different columns, text fields
     that disagree, and unknown columns.
@@ -143,7 +148,8 @@ def compare(
         else:
             interval = _percentiles(defined, confidence)
             fewer = min(int(np.count_nonzero(side)) for side in (defined <= 0, defined >= 0))
-            p_value = min(1.0, 2 * (fewer + 1) / (len(defined) + 1))
+            least = least_p_value(differing_count(arms[0], arms[1], statistic))
+            p_value = min(1.0, max(least, 2 * (fewer + 1) / (len(defined) + 1)))
     return Comparison(
         a=left,
         b=right,
@@ -254,6 +260,25 @@ def mcnemar(only_a: int, only_b: int) -> float:
         tail += term
     p_value: float = 2 * tail / 2**disagreeing
     return min(1.0, p_value)
+
+
+def least_p_value(units: int) -> float:
+    """Return the least two-sided p value of the exact sign-flip test on so many units that differ, 2 / 2**units.
+
+    The test swaps the arms of each unit (Fisher 1935). Of the 2**units ways, at least two are as extreme as the one
+    that was seen: itself and its mirror image. McNemar's test is this test for 0/1 outcomes.
+    """
+    if units < 0:
+        raise ValueError(f"units cannot be negative, got {units}")
+    # Beyond about a thousand units the power would not fit a float.
+    return min(1.0, 2.0 ** (1 - min(units, 1000)))
+
+
+def units_for(level: float) -> int:
+    """Return the smallest number of units whose `least_p_value` is below `level`: 6 for 0.05, 9 for 0.05 / 8."""
+    if not 0 < level <= 1:
+        raise ValueError(f"a level is above 0 and at most 1, got {level!r}")
+    return next(units for units in itertools.count(1) if least_p_value(units) < level)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 Li et al. 2023, "Evaluating Object Hallucination in Large Vision-Language Models". An answer that the policy
 cannot read counts as wrong in accuracy and as "no" in precision, recall, F1 and yes ratio, and is reported
-as ``unparsed_count``. See `hallu_tasks.scoring.yesno` for the policies.
+as ``unparsed_count``. One that the policy reads as yes for want of a no alone is reported as ``by_default_count``:
+3,000 answers "perhaps" have an F1 of 66.7 under POPE's own policy. See `hallu_tasks.scoring.yesno` for the policies.
 
 Six questions share an image, so intervals resample images: give `paired` the `record` of each question and
 the question's image as `unit`.
@@ -38,8 +39,9 @@ _COLUMNS = (
     "predicted_yes",
     "labelled_yes",
     "unparsed",
+    "by_default",
 )
-_COUNTS = ("true_positive", "false_positive", "false_negative", "true_negative", "unparsed", "questions")
+_COUNTS = ("true_positive", "false_positive", "false_negative", "true_negative", "unparsed", "by_default", "questions")
 
 Answers = Mapping[Any, str] | Iterable[tuple[Any, str]] | Iterable[str]
 
@@ -71,6 +73,7 @@ def record(answer: str, label: str, policy: str = "official") -> dict[str, Any]:
         "predicted_yes": int(says_yes),
         "labelled_yes": int(is_yes),
         "unparsed": int(predicted is None),
+        "by_default": int(yesno.by_default(answer, policy)),
         "policy": policy,
     }
 
@@ -79,9 +82,9 @@ def aggregate(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the scores of many `record` results; the order does not matter.
 
     Percentages ``accuracy``, ``precision``, ``recall``, ``f1`` (2 true positives / (answered yes + labelled
-    yes)) and ``yes_ratio`` (of the answers, not of the labels); ``questions_count``, ``unparsed_count`` and
-    the confusion counts ``true_positive_count``, ``false_positive_count``, ``false_negative_count``,
-    ``true_negative_count``; ``policy``; ``reasons``.
+    yes)) and ``yes_ratio`` (of the answers, not of the labels); ``questions_count``, ``unparsed_count``,
+    ``by_default_count`` (answers that `yesno.by_default` names) and the confusion counts ``true_positive_count``,
+    ``false_positive_count``, ``false_negative_count``, ``true_negative_count``; ``policy``; ``reasons``.
 
     Raises `ValueError` when the records were made under different policies.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hallu_tasks.scoring.keyed import name_some, require_same_keys
 
-__all__ = ["Arm", "Array", "Record", "Records", "Statistic", "Units", "summed"]
+__all__ = ["Arm", "Array", "Record", "Records", "Statistic", "Units", "differing_count", "summed"]
 
 Array = NDArray[np.float64]
 
@@ -54,6 +54,36 @@ class Arm:
                 "it must work element by element"
             )
         return np.where(np.isfinite(result), result, np.nan)
+
+    def read_by(self, statistic: Statistic) -> list[int]:
+        """Return the places of the columns that the statistic reads."""
+        sums = _Read({name: np.ones(1) for name in self.columns})
+        statistic(sums)
+        return [place for place, name in enumerate(self.columns) if name in sums.names]
+
+
+class _Read(Mapping[str, Array]):
+    """Columns that remember which of them were asked for."""
+
+    def __init__(self, columns: Mapping[str, Array]) -> None:
+        self._columns = columns
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> Array:
+        self.names.add(name)
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def differing_count(a: Arm, b: Arm, statistic: Statistic) -> int:
+    """Return how many units differ between two arms in what the statistic reads."""
+    places = a.read_by(statistic)
+    return int(np.count_nonzero((a.matrix[:, places] != b.matrix[:, places]).any(axis=1)))
 
 
 def summed(runs: list[Records], unit: Units | None) -> list[Arm]:

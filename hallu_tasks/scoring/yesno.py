@@ -14,16 +14,19 @@ words       the word yes or the word no occurs, in any case, but not both, else 
 strict      exactly yes or no after lower-casing and stripping, else unparsed (lmms-eval's ``pope`` task)
 ==========  ===============================================================================================
 
+official and opera have a rule for no alone. What they read as yes for want of it is not always a yes: "perhaps", a
+blank answer and "NO" are yes to official. `by_default` tells such answers, and every scorer counts them.
+
 Sources: Li et al. 2023 (POPE), Huang et al. 2024 (OPERA), Fu et al. 2023 (MME), their evaluation scripts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
-__all__ = ["POLICIES", "check", "label", "parse"]
+__all__ = ["MOST_UNREAD", "POLICIES", "by_default", "caution", "check", "label", "parse"]
 
 YesNo = Literal["yes", "no"]
 
@@ -91,6 +94,39 @@ def parse(answer: str, policy: str = "official") -> YesNo | None:
     if not isinstance(answer, str):
         raise TypeError(f"an answer must be text, got {answer!r} ({type(answer).__name__})")
     return _PARSERS[policy](answer)
+
+
+_DEFAULT_YES = ("official", "opera")
+
+MOST_UNREAD = 5.0
+"""Percent of the answers: where a policy decides more by its default, or cannot read more, results warn of it, because
+scores can then differ by as many points for no reason but the policy."""
+
+
+def by_default(answer: str, policy: str = "official") -> bool:
+    """Whether the policy reads the answer as yes only because it finds no "no": the word yes does not occur.
+
+    Never so for policies that leave such answers unparsed. Raises as `parse`.
+    """
+    read = parse(answer, policy)
+    return policy in _DEFAULT_YES and read == "yes" and "yes" not in _WORD.findall(answer.lower())
+
+
+def caution(unread: Mapping[str, tuple[int, int]], policy: str, *, default: bool) -> tuple[bool, str] | None:
+    """What is said of answers that a policy decided by its default or could not read, ``None`` where there are none.
+
+    `unread` maps what names the answers, such as "answers of llava_base", to how many these are, and of how many; with
+    `default` they were decided by default. The first value says whether some are more than `MOST_UNREAD`.
+    """
+    found = {what: (count, every) for what, (count, every) in unread.items() if count}
+    if not found:
+        return None
+    counted = [f"{count} of {every} {what} ({100 * count / every:.3g} %)" for what, (count, every) in found.items()]
+    told = f"neither say yes nor are a no to policy {policy}, which decides them by default: yes"
+    if not default:
+        told = f"cannot be read under policy {policy} and are wrong"
+    many = any(100 * count > MOST_UNREAD * every for count, every in found.values())
+    return many, f"{', '.join(counted)} {told}"
 
 
 def label(value: object) -> YesNo:

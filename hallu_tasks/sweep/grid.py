@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from registry import convert, family, layers, lazy, model_ids, params, preset_file, source
+from registry import arguments, convert, family, layers, lazy, model_ids, params, preset_file, source
 from registry.errors import BadArgument
 from registry.layers import LayerSpec
 from registry.parameter import Parameter, show
@@ -86,7 +86,7 @@ def _require_arguments(model: str, method: str, given: Mapping[str, str]) -> Non
     """Raise `BadArgument` for a name in ``--model_args`` that the model does not take, or a value out of its range."""
     own = {name: value for name, value in given.items() if not (model == model_ids.GENERIC and name == "method")}
     _, rest = preset_file.taken(own, lazy.composition(method))
-    split, _ = params.split_arguments(rest, method, params.MODEL_ARGUMENTS)
+    split, _ = params.split_arguments(rest, method, arguments.MODEL)
     for owner, values in split.items():
         for name, value in values.items():
             if (parameter := lazy.card(owner).parameter(name)) is not None:

@@ -19,7 +19,7 @@ Args:
     policy (str): "official" (default), "opera", "prefix", "words" or "strict"; how an answer is read.
 Returns:
     accuracy, precision, recall, f1, yes_ratio (percent; None where undefined, with its cause under reasons),
-    questions_count, unparsed_count, the confusion counts, policy, reasons.
+    questions_count, unparsed_count, by_default_count, the confusion counts, policy, reasons.
 """
 CITATION = """\
 Li, Du, Zhou, Wang, Zhao, Wen: Evaluating Object Hallucination in Large Vision-Language Models. EMNLP 2023.
