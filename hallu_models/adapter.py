@@ -343,7 +343,7 @@ class HalluModel(lmms):
             with pictures.truncation_off():
                 messages = doc_to_messages(self.task_dict[task][split][doc_id])
                 messages = self._apply_system_prompt(messages, self.system_prompt)
-                images = iter([pictures.decoded(one, self._place(request)) for one in generation.images_of(messages)])
+                images = iter([pictures.decoded(one, "a picture") for one in generation.images_of(messages)])
             return [{**message, "content": _with_images(message["content"], images)} for message in messages]
         except Exception as error:
             raise DocumentError(f"{self._place(request)}: {_said(error)}") from error

@@ -482,7 +482,8 @@ def test_remote_code_is_trusted_where_it_says_so(given, switched, monkeypatch):
 def test_every_argument_of_the_model_class_has_a_type():
     import inspect
 
-    from hallu_models import adapter, arguments
+    from hallu_models import adapter
+    from registry import arguments
 
     own = set(inspect.signature(adapter.HalluModel.__init__).parameters)
     assert own - {"self", "batch_size", "max_batch_size", "parameters"} == set(arguments.MODEL)
