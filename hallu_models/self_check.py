@@ -31,12 +31,13 @@ from hallu_models.session import Session
 STEPS = 4
 """Tokens: the first two show a prefill and a step apart, the third a step behind a step; the last is edited."""
 
+BRANCH = "negative branch"
 ENGINES = {
     "last row": ("row_scores", "row_attention"),
     "maps": ("maps",),
     "head outputs": ("head_outputs",),
     "passes": ("read", "negative"),
-    "negative branch": (),
+    BRANCH: (),
 }
 """What a method can use, and the hooks that use it."""
 
@@ -76,7 +77,7 @@ def engines_of(interventions: Sequence[Intervention], depth: int) -> tuple[str, 
     used = set()
     for item in interventions:
         if item.contrasts():
-            used.add("negative branch")
+            used.add(BRANCH)
         if item.layer_list(depth):
             used.update(engine for engine, hooks in ENGINES.items() if any(map(item.overrides, hooks)))
     return tuple(engine for engine in ENGINES if engine in used)
@@ -92,7 +93,7 @@ def prove(
     engines = engines_of(interventions, host.depth)
     if not engines:
         return None
-    mode = branch if "negative branch" in engines else None
+    mode = branch if BRANCH in engines else None
     key = (engines, mode, host.backend, str(host.model.dtype))
     proven = _PROVEN.setdefault(host.model, {})
     if key not in proven:
@@ -103,7 +104,7 @@ def prove(
 def is_proven(host: Host, interventions: Sequence[Intervention], branch: Mode) -> bool:
     """Whether :func:`prove` has nothing left to do."""
     engines = engines_of(interventions, host.depth)
-    mode = branch if "negative branch" in engines else None
+    mode = branch if BRANCH in engines else None
     return not engines or (engines, mode, host.backend, str(host.model.dtype)) in _PROVEN.get(host.model, {})
 
 
@@ -125,6 +126,25 @@ def check(
     except Exception as error:
         raise _failed(model, engines, f"{type(error).__name__}: {error}") from error
     return Proof(tuple(engines), branch, time.perf_counter() - began, largest)
+
+
+def findings(loading: Mapping[str, Any]) -> Iterator[tuple[bool, str, str, str]]:
+    """Whether each engine holds on a checkpoint, its name, what was found, and what mends it.
+
+    ``loading`` are arguments of :func:`hallu_models.load`.
+    """
+    host = hosts.load(**loading)
+    # Where no attention can be acted on, predictions can still be contrasted.
+    ways: list[tuple[str, Mode | None]] = [] if host.closed else [(one, None) for one in ENGINES if one != BRANCH]
+    for engine, branch in [*ways, (BRANCH, "paired"), (BRANCH, "sequential")]:
+        name = f"{engine}, {branch}" if branch else engine
+        try:
+            proof = check(host, (engine,), branch)
+        except SelfCheckFailed as error:
+            said, _, advice = str(error).partition("\n")
+            yield False, name, said, advice
+        else:
+            yield True, name, f"holds, to {proof.largest:.1e} of the logits' range ({proof.seconds:.1f} s)", ""
 
 
 def _failed(model: Any, engines: Sequence[str], what: str) -> SelfCheckFailed:
@@ -364,11 +384,11 @@ class _Check:
         layers: tuple[int, ...] = () if self.host.closed else tuple(sorted({0, self.host.depth - 1}))
         kinds: dict[str, Callable[..., Probe]] = {
             "last row": RowProbe, "maps": MapProbe, "head outputs": HeadProbe,
-            "passes": PassProbe, "negative branch": BranchProbe,
+            "passes": PassProbe, BRANCH: BranchProbe,
         }  # fmt: skip
         for number, engine in enumerate(self.engines):
             where = layers
-            if engine == "negative branch":
+            if engine == BRANCH:
                 where = ()
             elif {"last row", "maps"} <= set(self.engines) and len(layers) > 1:
                 where = layers[:1] if engine == "maps" else layers[1:]

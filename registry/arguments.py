@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from registry import params
+from registry.errors import BadArgument
 
-__all__ = ["LOADING", "MODEL", "loading"]
+__all__ = ["LOADING", "MODEL", "loading", "loading_of", "pairs"]
 
 LOADING: Mapping[str, Any] = {
     "pretrained": str | None,
@@ -29,6 +30,25 @@ MODEL: Mapping[str, Any] = {
     "quantization": str | None,
 }
 """What lmms-eval's model class takes."""
+
+
+def pairs(model_args: str) -> dict[str, str]:
+    """What ``--model_args`` sets, by name. Raises ``BadArgument`` for a part without a name."""
+    parts = [part for part in model_args.split(",") if part]
+    if wrong := [part for part in parts if "=" not in part]:
+        raise BadArgument(f"--model_args {wrong[0]}: expected name=value, e.g. pretrained=demo,alpha=2")
+    return dict(part.split("=", 1) for part in parts)
+
+
+def loading_of(model_args: str) -> dict[str, Any]:
+    """The arguments of :func:`hallu_models.load` in ``--model_args``, which may hold nothing else.
+
+    Raises ``BadArgument`` for another name, and for a value of another type.
+    """
+    given = pairs(model_args)
+    if other := [name for name in given if name not in LOADING]:
+        raise BadArgument(f"--model_args {other[0]}={given[other[0]]}: allowed are {', '.join(LOADING)}")
+    return loading(given, "--model_args")
 
 
 def loading(values: Mapping[str, object], title: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import platform
 import subprocess
@@ -10,7 +11,7 @@ import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from registry import DISTRIBUTION, cards, family, plugins, ranges, shadows, task_folders, task_hook
+from registry import DISTRIBUTION, arguments, cards, family, plugins, ranges, shadows, task_folders, task_hook
 from registry.errors import CardError
 from registry.lazy import GROUP as METHOD_GROUP
 
@@ -90,11 +91,20 @@ def versions() -> list[Line]:
             needed = name in required or not required
             lines.append(Line(not needed, name, "not installed", f"pip install '{name}{wanted}'"))
         elif ranges.contains(wanted, have):
-            lines.append(Line(True, name, f"{have} (supported: {wanted})" if wanted else have))
+            lines.append(Line(True, name, f"{have} (tested: {wanted})" if wanted else have))
         else:
             fix = f"pip install '{name}{wanted}'"
-            lines.append(Line(False, name, f"{have} is outside the supported range {wanted}", fix))
+            lines.append(Line(False, name, f"{have} is outside the tested range {wanted}", fix))
     return lines
+
+
+def self_check(model_args: str) -> list[Line]:
+    """What methods rely on, proved on a checkpoint: a line for each of their ways to act.
+
+    Raises ``BadArgument`` for malformed arguments, and what loading the checkpoint raises.
+    """
+    proofs = importlib.import_module("hallu_models.self_check").findings(arguments.loading_of(model_args))
+    return [Line(ok, what, state, fix) for ok, what, state, fix in proofs]
 
 
 def shadowed() -> list[Line]:

@@ -113,6 +113,11 @@ def tasks_path(arguments: argparse.Namespace) -> int:
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``hallu doctor``."""
     parser.add_argument("--quick", action="store_true", help="list the plugins without loading them")
+    parser.add_argument(
+        "--model_args",
+        metavar="pretrained=...",
+        help="load this checkpoint and prove that what methods rely on holds there, e.g. pretrained=demo",
+    )
     add_json(parser)
 
 
@@ -121,6 +126,8 @@ def doctor(arguments: argparse.Namespace) -> int:
     from registry import doctor as examination
 
     report = examination.examine(load_plugins=not arguments.quick)
+    if arguments.model_args is not None:
+        report.sections["Self-check"] = examination.self_check(arguments.model_args)
     if arguments.json:
         print_json(report.as_dict())
     else:

@@ -59,7 +59,7 @@ def test_versions_out_of_range_or_missing_are_findings(monkeypatch: pytest.Monke
     monkeypatch.setattr(ranges, "version", installed.get)
     lines = {line.what: line for line in doctor.versions()}
     assert {what for what, line in lines.items() if not line.ok} == {"lmms-eval", "transformers"}
-    assert lines["lmms-eval"].state == "0.9 is outside the supported range >=0.7.3,<0.8"
+    assert lines["lmms-eval"].state == "0.9 is outside the tested range >=0.7.3,<0.8"
     assert lines["transformers"].fix == "pip install 'transformers>=5'"
 
 

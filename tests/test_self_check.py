@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from conftest import MIXED, prompts, tiny_llava
 from test_families import ATTENTIVE, host
+from test_session import state_of
 
+import hallu_models
 import registry
 from hallu_models import self_check
+from hallu_models.hosts import forward
+from registry import cli
 
 SETS = {
     "vhr": (("head outputs", "passes"), None),
@@ -32,3 +38,141 @@ CELLS = [
 def test_it_passes_on_every_family(family, name):
     found = host(family)
     assert self_check.check(found, *SETS[name]).largest < 1e-5
+
+
+@pytest.fixture
+def unproven():
+    """A host on which nothing was proved yet, and nothing stays proved."""
+    found = host("llava")
+    self_check._PROVEN.pop(found.model, None)
+    yield found
+    self_check._PROVEN.pop(found.model, None)
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The engines of each check that is made."""
+    made, check = [], self_check.check
+
+    def counted(host, engines, *rest):
+        made.append(tuple(engines))
+        return check(host, engines, *rest)
+
+    monkeypatch.setattr(self_check, "check", counted)
+    return made
+
+
+def test_it_is_made_once_a_process_and_model(unproven, runs):
+    for _ in range(2):
+        with hallu_models.attach(unproven, "vhr", layers="1-3"):
+            pass
+    with hallu_models.attach(unproven, "dleaf", layers="1-3"):
+        pass
+    with hallu_models.attach(unproven, "vhr", layers="2", alpha=3.0):
+        pass
+    assert runs == [("head outputs", "passes"), ("last row",)]
+
+
+def test_a_method_that_does_nothing_needs_none(unproven, runs):
+    with hallu_models.attach(unproven, None):
+        pass
+    with hallu_models.attach(unproven, "ad_hh", heads=""):
+        pass
+    assert runs == []
+
+
+def test_another_backend_and_the_other_branch_are_checked_anew(unproven, runs):
+    options = {"other_images": [None]}
+    for branch in ("paired", "sequential"):
+        with hallu_models.attach(unproven, "cicd", branch=branch, **options):
+            pass
+    decoder = unproven.decoder
+    decoder.set_attn_implementation("eager")
+    try:
+        with hallu_models.attach(unproven, "cicd", branch="paired", **options):
+            pass
+    finally:
+        decoder.set_attn_implementation("sdpa")
+    assert runs == [("negative branch",)] * 3
+
+
+def test_a_failure_answers_nothing_and_says_what_to_install(unproven, monkeypatch):
+    monkeypatch.setattr(forward, "columns_in", lambda cache: 0)
+    with pytest.raises(self_check.SelfCheckFailed) as failure, hallu_models.attach(unproven, "vhr", layers="1-3"):
+        pytest.fail("the block was entered")
+    said = str(failure.value)
+    assert "self-check failed on LlavaForConditionalGeneration (head outputs, passes), so nothing was answered" in said
+    assert "a generation began, by its empty cache" in said
+    assert "Installed: transformers " in said and "pip install " in said and "'transformers" in said
+    # Nothing is remembered of a failure.
+    monkeypatch.undo()
+    with hallu_models.attach(unproven, "vhr", layers="1-3"):
+        pass
+
+
+def test_without_a_processor_the_first_generation_s_inputs_are_used(runs):
+    model, batch = tiny_llava(2), prompts(MIXED)
+    plain = model.generate(**batch, max_new_tokens=4)
+    before = state_of(model)
+    with hallu_models.attach(model, "vhr", layers="1-3", alpha=1.0) as session:
+        assert runs == []
+        assert torch.equal(model.generate(**batch, max_new_tokens=4), plain)
+        assert runs == [("head outputs", "passes")]
+        model.generate(**batch, max_new_tokens=4)
+        assert len(runs) == 1 and session.observations["selected"].values.shape[0] == 4
+    assert state_of(model) == before
+
+
+def test_without_a_processor_a_failure_leaves_the_model_as_it_was(monkeypatch):
+    model, batch = tiny_llava(2), prompts(MIXED)
+    plain = model.generate(**batch, max_new_tokens=4)
+    before = state_of(model)
+    monkeypatch.setattr(forward, "columns_in", lambda cache: 0)
+    with pytest.raises(self_check.SelfCheckFailed), hallu_models.attach(model, "vhr", layers="1-3"):
+        model.generate(**batch, max_new_tokens=4)
+    assert state_of(model) == before
+    assert torch.equal(model.generate(**batch, max_new_tokens=4), plain)
+
+
+def test_it_can_be_left_out(unproven, runs):
+    with hallu_models.attach(unproven, "vhr", layers="1-3", check=False):
+        pass
+    assert runs == []
+
+
+def test_the_random_state_is_as_before(unproven):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    self_check.check(unproven, ("last row",))
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_it_passes_in_half_precision(dtype, attention):
+    found = hallu_models.load("demo", dtype=dtype, attn_implementation=attention)
+    proof = self_check.check(found, tuple(self_check.ENGINES), "paired")
+    assert proof.largest < self_check.TOLERANCE[found.model.dtype]
+
+
+def test_doctor_runs_it_on_a_checkpoint(capsys):
+    assert cli.main(["doctor", "--quick", "--model_args", "pretrained=demo"]) == 0
+    said = capsys.readouterr().out
+    for engine in self_check.ENGINES:
+        assert f"ok   {engine}" in said
+    assert "negative branch, sequential" in said
+
+
+def test_doctor_says_what_does_not_hold(capsys, monkeypatch):
+    monkeypatch.setattr(forward, "columns_in", lambda cache: 0)
+    assert cli.main(["doctor", "--quick", "--model_args", "pretrained=demo"]) == 1
+    said = capsys.readouterr().out
+    assert "BAD  last row" in said and "a generation began, by its empty cache" in said and "fix: " in said
+
+
+def test_a_proof_says_nothing_that_differs_from_run_to_run(unproven):
+    first, second = (self_check.check(unproven, ("last row",)).to_json() for _ in range(2))
+    assert (
+        first == second == {"passed": True, "engines": ["last row"], "largest_difference": first["largest_difference"]}
+    )

@@ -88,19 +88,14 @@ def _require_matplotlib(output: Path) -> None:
 
 def _split(given: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments of the model's loading, and of the method, checked."""
-    parts = [part for part in given.model_args.split(",") if part]
-    if wrong := [part for part in parts if "=" not in part]:
-        raise ValueError(f"--model_args {wrong[0]}: expected name=value, e.g. pretrained=demo,alpha=2")
-    pairs: dict[str, Any] = dict(part.split("=", 1) for part in parts)
-
     from hallu_models import methods
     from hallu_models.diagnostics.readings import WHATS as READINGS
-    from registry.arguments import LOADING, loading
+    from registry.arguments import LOADING, loading, pairs
 
+    named = pairs(given.model_args)
     method = (given.method if given.what == "contrast" else READINGS[given.what].method) or None
-    chosen = loading(pairs, "--model_args")
-    pairs = {name: value for name, value in pairs.items() if name not in LOADING}
-    return chosen, methods.check(method, pairs, LOADING).get(method or "", {})
+    rest = {name: value for name, value in named.items() if name not in LOADING}
+    return loading(named, "--model_args"), methods.check(method, rest, LOADING).get(method or "", {})
 
 
 def _subjects(given: argparse.Namespace) -> list[Subject]:
