@@ -1,5 +1,7 @@
 # make demo: install into .venv, then run the control arm and VHR on the demo model. make test: the test suite.
 PYTHON ?= python3
+# Tests run on all cores, a process each: threads that wait for each other are many times slower.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -25,17 +27,17 @@ demo: $(STAMP)
 	$(BIN)/hallu compare results/llava_base results/llava_vhr --plot results/compare.png --html results/compare.html
 
 test: $(DEV)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 floor: $(FLOOR)/.installed
 	PYTHONPATH=$(FLOOR) $(BIN)/python -c "import transformers; print('transformers', transformers.__version__)"
-	PYTHONPATH=$(FLOOR) $(BIN)/python -m pytest -q $(FLOOR_TESTS)
+	PYTHONPATH=$(FLOOR) $(PYTEST) -q $(FLOOR_TESTS)
 
 newest: $(DEV)
 	rm -rf $(NEWEST)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(NEWEST) transformers
 	PYTHONPATH=$(NEWEST) $(BIN)/python -c "import transformers; print('transformers', transformers.__version__)"
-	PYTHONPATH=$(NEWEST) $(BIN)/python -m pytest -q $(CONTACT_TESTS)
+	PYTHONPATH=$(NEWEST) $(PYTEST) -q $(CONTACT_TESTS)
 
 bench: $(DEV)
 	$(BIN)/python tests/benchmarks/run.py

@@ -24,6 +24,7 @@ LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 import documents  # noqa: E402
 import forwards  # noqa: E402
 import memory  # noqa: E402
+import proofs  # noqa: E402
 import startup  # noqa: E402
 import tables  # noqa: E402
 import torch  # noqa: E402
@@ -67,12 +68,15 @@ def measure(chosen: argparse.Namespace) -> tuple[list[Row], list[str]]:
         rows += forwards.rows(scenario, methods, steps=4 if quick else 32, repeats=many)
         if "cicd" in methods:
             rows += forwards.branch_rows(scenario, steps=4 if quick else 32, repeats=many)
+        rows += proofs.rows(scenario, methods, repeats=repeats)
         notes.append(scenario.description(repeats))
     for part in [name for name in forwards.RANDOM if name in chosen.only]:
         scenario = forwards.RANDOM[part](2 if quick else 16)
         rows += forwards.rows(scenario, methods, steps=4 if quick else 16, repeats=repeats)
         if "cicd" in methods:
             rows += forwards.branch_rows(scenario, steps=4 if quick else 16, repeats=repeats)
+        if part == "random":
+            rows += proofs.rows(scenario, methods, repeats=min(repeats, 3))
         notes.append(scenario.description(min(repeats, 3)))
         del scenario
         gc.collect()
