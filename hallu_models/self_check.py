@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,17 +19,26 @@ import torch
 from torch import Tensor
 
 from hallu_models import generation
-from hallu_models.engines.branches import Mode, Negative
-from hallu_models.engines.maps import Maps
+from hallu_models.engines.branches import Mode
 from hallu_models.hosts import forward, generate
 from hallu_models.hosts import host as hosts
 from hallu_models.hosts.host import Host
 from hallu_models.hosts.mismatch import HostMismatch
-from hallu_models.interventions.base import ContrastStep, Intervention, LayerStep, Prompt
+from hallu_models.interventions.base import Intervention
+from hallu_models.probes import (
+    STEPS,
+    BranchProbe,
+    HeadProbe,
+    MapProbe,
+    PassProbe,
+    Probe,
+    RowProbe,
+    Seen,
+    apart,
+    forced,
+    swapped,
+)
 from hallu_models.session import Session
-
-STEPS = 4
-"""Tokens: the first two show a prefill and a step apart, the third a step behind a step; the last is edited."""
 
 BRANCH = "negative branch"
 ENGINES = {
@@ -90,22 +99,27 @@ def prove(
 
     inputs: model inputs to check with, where there is no processor to make some. Raises SelfCheckFailed.
     """
-    engines = engines_of(interventions, host.depth)
-    if not engines:
+    key = _key(host, interventions, branch)
+    if key is None:
         return None
-    mode = branch if BRANCH in engines else None
-    key = (engines, mode, host.backend, str(host.model.dtype))
     proven = _PROVEN.setdefault(host.model, {})
     if key not in proven:
-        proven[key] = check(host, engines, mode, inputs)
+        proven[key] = check(host, key[0], key[1], inputs)
     return proven[key]
 
 
 def is_proven(host: Host, interventions: Sequence[Intervention], branch: Mode) -> bool:
     """Whether :func:`prove` has nothing left to do."""
+    key = _key(host, interventions, branch)
+    return key is None or key in _PROVEN.get(host.model, {})
+
+
+def _key(
+    host: Host, interventions: Sequence[Intervention], branch: Mode
+) -> tuple[tuple[str, ...], Mode | None, str, str] | None:
+    """What a proof is about; None where the methods use nothing."""
     engines = engines_of(interventions, host.depth)
-    mode = branch if BRANCH in engines else None
-    return not engines or (engines, mode, host.backend, str(host.model.dtype)) in _PROVEN.get(host.model, {})
+    return (engines, branch if BRANCH in engines else None, host.backend, str(host.model.dtype)) if engines else None
 
 
 def check(
@@ -178,178 +192,6 @@ def few_rows(inputs: Mapping[str, Any]) -> dict[str, Any]:
     if ids is None or not all(isinstance(value, Tensor) and len(value) == len(ids) for value in inputs.values()):
         return dict(inputs)
     return {name: value[:2] for name, value in inputs.items()}
-
-
-@dataclass
-class Seen:
-    """What the probes find during one generation."""
-
-    phases: list[tuple[bool, int]] = field(default_factory=list)
-    """Prefill or not, and columns so far, of each forward."""
-    problems: list[str] = field(default_factory=list)
-    passed: dict[int, Tensor] = field(default_factory=dict)
-
-    def require(self, holds: bool, otherwise: str) -> None:
-        if not holds:
-            self.problems.append(otherwise)
-
-
-@dataclass(frozen=True)
-class Probe(Intervention):
-    """A method that changes nothing in the even rows of a batch, and all it can in some of the odd ones.
-
-    where: layers. own: the prompt whose two rows are edited drastically, the odd one in the prefill and the even one in
-    the last forward; None for none.
-    """
-
-    where: tuple[int, ...] = ()
-    own: int | None = None
-    tolerance: float = 0.0
-    seen: Seen = field(default_factory=Seen)
-
-    def layer_list(self, depth: int) -> tuple[int, ...]:
-        return self.where
-
-    def drastic(self, step: int, like: Tensor) -> Tensor:
-        """(B,) rows that are edited drastically in a forward; 0 is the prefill. ``like`` (B, ...)."""
-        chosen = torch.zeros(len(like), dtype=torch.bool, device=like.device)
-        if self.own is not None and step in (0, STEPS - 1):
-            chosen[2 * self.own + (step == 0)] = True
-        return chosen
-
-    def edited(self, values: Tensor) -> Tensor:
-        """Zero in the rows that are edited drastically (B, ...)."""
-        rows = self.drastic(len(self.seen.phases) - 1, values)
-        return values.masked_fill(rows.view(-1, *[1] * (values.ndim - 1)), 0.0)
-
-    def note(self, at: LayerStep) -> None:
-        if at.layer == self.where[0]:
-            self.seen.phases.append((at.prefill, at.columns.length))
-
-
-class HeadProbe(Probe):
-    """Head outputs as they are."""
-
-    name: ClassVar[str] = "self-check of head outputs"
-
-    def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
-        self.note(at)
-        return self.edited(outputs)
-
-
-class RowProbe(Probe):
-    """The last row's attention as it is: a distribution over what the row sees."""
-
-    name: ClassVar[str] = "self-check of last row"
-
-    def row_attention(self, attention: Tensor, at: LayerStep) -> Tensor:
-        self.note(at)
-        total = attention.sum(dim=-1)
-        self.seen.require(
-            bool((total - 1).abs().amax() < 1e-3),
-            f"the attention of the last row sums to {float(total.amin()):.4g} to {float(total.amax()):.4g}, not to 1",
-        )
-        hidden = float(attention.masked_fill(at.columns.visible[:, None], 0.0).amax())
-        self.seen.require(hidden < 1e-6, f"the last row gives padding an attention of {hidden:.2g}")
-        return self.edited(attention)
-
-
-class MapProbe(Probe):
-    """The first and the last head's own map, in the place of the backend's outputs."""
-
-    name: ClassVar[str] = "self-check of maps"
-
-    def maps(self, maps: Maps, outputs: Tensor, at: LayerStep) -> Tensor:
-        self.note(at)
-        made = outputs.clone()
-        for head in {0, maps.heads - 1}:
-            chosen = torch.full((len(outputs),), head, device=outputs.device)
-            made[:, :, head] = maps.outputs(chosen)[:, :, head]
-        # What a padding row attends to is nobody's.
-        made = torch.where(at.layout.padding[:, : made.shape[1], None, None], outputs, made)
-        return self.edited(made)
-
-
-class PassProbe(HeadProbe):
-    """A pass over the prompt sees at its end what the prefill sees there; and where the image is."""
-
-    name: ClassVar[str] = "self-check of passes"
-
-    def read(self, prompt: Prompt) -> None:
-        read_again(prompt, self.seen, self.tolerance)
-        rows = torch.arange(len(prompt.embeddings), device=prompt.embeddings.device)
-        one = rows.new_zeros(len(rows), 1)
-        found = prompt.run.head_outputs_along(one, rows, self.where, image=True, scales={})
-        self.seen.passed.update({layer: outputs[:, 0] for layer, outputs in found.items()})
-        blind = prompt.run.head_outputs_without_image(prompt.layout, self.where)
-        last = self.where[-1]
-        self.seen.require(
-            apart(blind[last], self.seen.passed[last]) > self.tolerance / 10,
-            "a pass without the image gives the same head outputs as one with it",
-        )
-
-    def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
-        if at.prefill:
-            # Odd rows may be edited by now.
-            found = apart(self.seen.passed[at.layer][::2], at.layout.last_row(outputs)[::2])
-            self.seen.require(
-                found <= self.tolerance,
-                f"a pass over the prompt gives other head outputs in layer {at.layer} than the prefill, by {found:.2g} "
-                "of their range",
-            )
-        return super().head_outputs(outputs, at)
-
-
-class BranchProbe(Probe):
-    """Contrast with the same prompt, two columns further right, in which nothing is to be subtracted."""
-
-    name: ClassVar[str] = "self-check of negative branch"
-
-    def contrasts(self) -> bool:
-        return True
-
-    def negative(self, prompt: Prompt) -> Negative:
-        again = read_again(prompt, self.seen, self.tolerance)
-        active = torch.ones(len(prompt.embeddings), dtype=torch.bool, device=prompt.embeddings.device)
-        return Negative(again.padded(2), active)
-
-    def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
-        self.seen.phases.append((at.step == 0, at.step))
-        # Edits of other probes reach the main rows alone, and those of their own prompts.
-        mine = slice(None) if self.own is None else slice(2 * self.own, 2 * self.own + 1)
-        found = apart(negative[mine], logits[mine])
-        self.seen.require(
-            found <= self.tolerance or (self.own is not None and at.step == STEPS - 1),
-            f"negative rows that see the same prompt give other logits at token {at.step + 1}, by {found:.2g} of their "
-            "range",
-        )
-        return torch.where(self.drastic(at.step, logits)[:, None], -logits, 2 * logits - negative)
-
-
-def read_again(prompt: Prompt, seen: Seen, tolerance: float) -> Any:
-    """The prompt as the model reads it once more, which has to be the same."""
-    again, own = prompt.run.again(), prompt.run.prompt
-    real = own.mask
-    seen.require(
-        bool(torch.equal(again.mask, own.mask)) and apart(again.embeddings[real], own.embeddings[real]) <= tolerance,
-        "the model gives its decoder other embeddings for the same inputs",
-    )
-    if own.crossing is None:
-        words = prompt.run.words()
-        away = (own.embeddings - words).abs().amax(dim=-1) > 0
-        seen.require(
-            bool((away & real).eq(prompt.layout.image).all()),
-            "image features are not in the columns of the image token alone",
-        )
-    return again
-
-
-def apart(values: Tensor, others: Tensor) -> float:
-    """Largest difference of two tensors as a share of the range of the second; infinite where one is no number."""
-    values, others = values.float(), others.float().to(values.device)
-    difference = float((values - others).abs().amax()) if values.numel() else 0.0
-    spread = float(others.amax() - others.amin()) if values.numel() else 1.0
-    return difference / max(spread, 1e-12) if np.isfinite(difference) else float("inf")
 
 
 class _Check:
@@ -436,26 +278,3 @@ class _Check:
                 when = "the prefill" if moved[0] <= least else "a later step"
                 raise HostMismatch(f"{probe.name}: an edit as strong as can be has no effect in {when}")
         return largest
-
-
-def forced(tokens: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """A logits processor that leaves only these tokens (B, T) possible, one after another."""
-    steps = iter(tokens.T)
-
-    def force(_: Tensor, scores: Tensor) -> Tensor:
-        return torch.full_like(scores, -torch.inf).scatter(1, next(steps)[:, None].to(scores.device), 0.0)
-
-    return force
-
-
-def swapped() -> Callable[[Tensor, Tensor], Tensor]:
-    """A logits processor under which beam search has to take both beams from the second of them, then the first."""
-    step = iter(range(STEPS))
-
-    def force(_: Tensor, scores: Tensor) -> Tensor:
-        worse = (0, 1)[next(step) % 2 == 0]
-        scores = scores.clone()
-        scores[worse::2] -= 50.0
-        return scores
-
-    return force
