@@ -251,7 +251,9 @@ def test_features_are_the_images_own(family):
 
 
 @pytest.mark.parametrize(
-    "options", [{"assistant_model": object()}, {"prompt_lookup_num_tokens": 3}, {"prefill_chunk_size": 8}], ids=str
+    "options",
+    [{"assistant_model": object()}, {"prompt_lookup_num_tokens": 3}, {"prefill_chunk_size": 8}],
+    ids=lambda options: next(iter(options)),
 )
 def test_assisted_decoding_is_refused(options):
     found = host("llava")
