@@ -7,16 +7,13 @@ import random
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils.memory import should_reduce_batch_size
-from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
-from lmms_eval.api.model import lmms
-from lmms_eval.models.model_utils.gen_metrics import log_metrics
 from loguru import logger
 from tqdm import tqdm
 
@@ -29,12 +26,19 @@ from hallu_models.pace import Pace, peak_memory
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session, chosen_images
 from registry import arguments, params, source
+from registry.runner import answers as runner_answers
+from registry.runner import model_class
+from registry.runner import requests as runner_requests
+from registry.runner.answers import Answer
+from registry.runner.requests import Instance
 
 # What of a task's generation_kwargs reaches transformers' generate.
 _OPTIONS = (
     "max_new_tokens", "min_new_tokens", "do_sample", "temperature", "top_p", "top_k", "min_p", "num_beams",
     "length_penalty", "no_repeat_ngram_size", "repetition_penalty",
 )  # fmt: skip
+
+_Base: Any = model_class.base()
 
 OTHER_DOCUMENTS = 100
 """How many documents are tried to find another image, or are candidates for the least similar one."""
@@ -44,7 +48,7 @@ class DocumentError(RuntimeError):
     """A document that could not be answered, by its method, task, split and number, and why."""
 
 
-class HalluModel(lmms):
+class HalluModel(_Base):
     """A family's model with a method on it. Subclasses bind ``model_id``, ``family`` and ``method``.
 
     Arguments come from ``--model_args``: ``pretrained`` (default: the family's checkpoint; "demo" is shipped with
@@ -79,9 +83,10 @@ class HalluModel(lmms):
         **parameters: Any,
     ) -> None:
         super().__init__()
-        results_saved.new_run()
+        runner_answers.require()
+        results_saved.new_run(self.model_id)
         response_cache.watch()
-        self.recorded = False
+        self.recorded = self.answered = False
         self._arguments: Any = None
         """lmms-eval's parsed command line; None where a run has none."""
         self._asked: dict[str, int] = {}
@@ -114,7 +119,7 @@ class HalluModel(lmms):
         chosen_images(images)
         # Ranks wait for the slowest at the end, which may take hours on a large task; one that fails ends them all.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
-        self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
+        model_class.place(self, self.accelerator.process_index, self.accelerator.num_processes)
         self.device = torch.device(device) if device and self._world_size == 1 else self.accelerator.device
         with ranks.ending_all(self._world_size):
             self.host = load(
@@ -162,7 +167,7 @@ class HalluModel(lmms):
                 logger.info(f"self-check passed ({self.proof.seconds:.1f} s)")
             logger.info(f"hallu: {params.canonical({k: v for k, v in self.run.items() if not isinstance(v, dict)})}")
 
-    def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
+    def generate_until(self, requests: list[Instance]) -> list[Answer]:
         """Answer all requests; any failure but lack of memory ends the run and names its document.
 
         Answers are kept in a file as batches finish. Under lmms-eval's command line it goes once the results are
@@ -171,14 +176,19 @@ class HalluModel(lmms):
         with ranks.ending_all(self._world_size):
             if not self.recorded:
                 self.record(requests)
+                response_cache.require_watched(self._arguments)
             if not requests:
                 return []
             # Runs that ask otherwise write other files, so they can go on side by side.
-            asked = {**self._asked, **{name: getattr(self._arguments, name, None) for name in ("gen_kwargs", "offset")}}
+            asked = {
+                **self._asked,
+                **{name: runner_requests.option(self._arguments, name) for name in ("gen_kwargs", "offset")},
+            }
             # The same code at another commit goes on where it was.
             run = digest(self.run, {**self.made_by(), "git": None}, self._world_size, asked)
             with Answers(run, self._rank, self._world_size) as kept:
                 answers = self._answers(requests, kept)
+                self.answered = True
         if self._arguments is None:
             kept.forget()
         else:
@@ -187,8 +197,8 @@ class HalluModel(lmms):
             )
         return answers
 
-    def _answers(self, requests: list[Instance], kept: Answers) -> list[GenerationResult]:
-        answers: list[GenerationResult | None] = [None] * len(requests)
+    def _answers(self, requests: list[Instance], kept: Answers) -> list[Answer]:
+        answers: list[Answer | None] = [None] * len(requests)
         keys = [self._key(request) for request in requests]
         for index, key in enumerate(keys):
             answers[index] = kept.get(key) if key else None
@@ -210,7 +220,7 @@ class HalluModel(lmms):
                         kept.add((key, answer) for index, answer in zip(part, found) if (key := keys[index]))
                         for index, answer in zip(part, found):
                             answers[index] = answer
-                            tokens += answer.token_counts.output_tokens
+                            tokens += runner_answers.counts(answer)[1] or 0
                         bar.update(len(part))
                         bar.set_postfix_str(f"{tokens / (time.perf_counter() - began):.0f} tokens/s")
                         if (line := expected.answered(len(part), time.perf_counter())) and self._rank == 0:
@@ -242,7 +252,7 @@ class HalluModel(lmms):
     def record(self, requests: list[Instance]) -> None:
         """Put settings and provenance into the results. Every process has to call this, with all its requests."""
         origin = self._provenance(requests)
-        self._arguments = record_in_results(requests, {**self.run, **origin})
+        self._arguments = runner_requests.record(requests, {**self.run, **origin})
         self._asked = {task: found["documents"] for task, found in origin["questions"].items()}
 
     def made_by(self) -> dict[str, Any]:
@@ -271,19 +281,19 @@ class HalluModel(lmms):
 
     def _key(self, request: Instance) -> str | None:
         """Identifies a greedy request across runs; None for a sampled one, which is never reused."""
-        context, _, options, doc_id, task, split = request.args
+        context, _, options, doc_id, task, split = runner_requests.read(request)
         if _generate_options(options)["do_sample"]:
             return None
-        fingerprint = getattr(self.task_dict[task][split], "_fingerprint", None)
+        fingerprint = getattr(self._documents(task, split), "_fingerprint", None)
         return digest(task, split, doc_id, context, options, fingerprint)
 
     def _batches(self, requests: list[Instance], indices: list[int]) -> Iterator[list[int]]:
         """Request indices in batches of like generation options, longest prompt first so that memory fails early."""
         groups: dict[str, list[int]] = defaultdict(list)
         for index in indices:
-            groups[digest(requests[index].args[2])].append(index)
+            groups[digest(runner_requests.read(requests[index]).generation)].append(index)
         for group in groups.values():
-            lengths = self._prompt_lengths([requests[index].args[0] for index in group])
+            lengths = self._prompt_lengths([runner_requests.read(requests[index]).context for index in group])
             ordered = [index for _, index in sorted(zip(lengths, group), key=lambda pair: (-pair[0], pair[1]))]
             while ordered:
                 size = self.batch_size  # Shrinks while a batch is answered if memory runs out.
@@ -295,7 +305,7 @@ class HalluModel(lmms):
 
     def _answer(
         self, requests: list[Instance], batch: list[int], session: Session
-    ) -> Iterator[tuple[list[int], list[GenerationResult]]]:
+    ) -> Iterator[tuple[list[int], list[Answer]]]:
         """A batch's answers in parts. When memory runs out the batch size is halved, for good, and it goes on."""
         while batch:
             part = batch[: self.batch_size]
@@ -313,10 +323,11 @@ class HalluModel(lmms):
             # Outside the handler: its traceback keeps the failed batch's tensors alive.
             torch.cuda.empty_cache()
 
-    def _generate(self, batch: list[Instance], session: Session) -> list[GenerationResult]:
+    def _generate(self, batch: list[Instance], session: Session) -> list[Answer]:
         conversations = [self._conversation(request) for request in batch]
-        until = batch[0].args[2].get("until") or ()
-        options = _generate_options(batch[0].args[2])
+        given = runner_requests.read(batch[0]).generation
+        until = given.get("until") or ()
+        options = _generate_options(given)
         try:
             if self._needs_other_images:
                 pairs = zip(batch, conversations)
@@ -331,17 +342,16 @@ class HalluModel(lmms):
                 raise
             others = f" and the {len(batch) - 1} documents batched with it" if len(batch) > 1 else ""
             raise DocumentError(f"{self._place(batch[0])}{others}: {_said(error)}") from error
-        return [
-            GenerationResult(a.text, TokenCounts(input_tokens=a.prompt_tokens, output_tokens=a.tokens)) for a in answers
-        ]
+        return [runner_answers.answer(one.text, one.prompt_tokens, one.tokens) for one in answers]
 
     def _conversation(self, request: Instance) -> list[dict[str, Any]]:
         """The request's messages with loaded images."""
-        _, doc_to_messages, _, doc_id, task, split = request.args
+        _, doc_to_messages, _, doc_id, task, split = runner_requests.read(request)
+        documents = self._documents(task, split)
         try:
             # Data sets decode an image when its document is read.
             with pictures.truncation_off():
-                messages = doc_to_messages(self.task_dict[task][split][doc_id])
+                messages = doc_to_messages(documents[doc_id])
                 messages = self._apply_system_prompt(messages, self.system_prompt)
                 images = iter([pictures.decoded(one, "a picture") for one in generation.images_of(messages)])
             return [{**message, "content": _with_images(message["content"], images)} for message in messages]
@@ -349,16 +359,19 @@ class HalluModel(lmms):
             raise DocumentError(f"{self._place(request)}: {_said(error)}") from error
 
     def _place(self, request: Instance) -> str:
-        _, _, _, doc_id, task, split = request.args
+        _, _, _, doc_id, task, split = runner_requests.read(request)
         return f"method {self.run['method']}, task {task}, split {split}, document {doc_id}"
+
+    def _documents(self, task: str, split: str) -> Any:
+        return model_class.documents(self.task_dict, task, split)
 
     @property
     def _needs_other_images(self) -> bool:
         return any(item.needs_other_image() for item in self.interventions)
 
     def _require_other_documents(self, requests: list[Instance]) -> None:
-        for task, split in {(request.args[4], request.args[5]) for request in requests}:
-            if len(self.task_dict[task][split]) < 2:
+        for task, split in {runner_requests.read(request)[-2:] for request in requests}:
+            if len(self._documents(task, split)) < 2:
                 raise ValueError(
                     f"task {task}: {self.run['method']} contrasts with another image of the same task, "
                     f"and split {split} has only one document"
@@ -366,9 +379,9 @@ class HalluModel(lmms):
 
     def _other_images(self, request: Instance, messages: generation.Conversation) -> list[Any]:
         """For each image of the request, one of another document: the same choice in every run and batch."""
-        _, doc_to_messages, _, doc_id, task, split = request.args
+        _, doc_to_messages, _, doc_id, task, split = runner_requests.read(request)
         own = generation.images_of(messages)
-        documents = self.task_dict[task][split]
+        documents = self._documents(task, split)
         rng = random.Random(f"{self.seed} {task} {split} {doc_id}")
         wanted = len(own) if self._pick == "random" else OTHER_DOCUMENTS
         found: list[Any] = []
@@ -425,30 +438,11 @@ class HalluModel(lmms):
             logger.info(
                 f"{session.rows_without_image} documents without an image were answered without {self.run['method']}"
             )
-        log_metrics(
-            total_elapsed_time=seconds,
-            total_gen_tokens=tokens,
-            avg_speed=tokens / seconds,
-            additional_metrics={"batch_size": self.batch_size, "documents_without_image": session.rows_without_image},
-        )
+        more = {"batch_size": self.batch_size, "documents_without_image": session.rows_without_image}
+        runner_answers.report(seconds, tokens, more)
 
 
-def record_in_results(requests: list[Instance], run: dict[str, Any]) -> Any:
-    """Put the run's settings into lmms-eval's results file, as ``config.resolved_cli_args.hallu``.
-
-    The runner stores its parsed command line there; tasks hold a reference to it. Returns that; None where the
-    evaluation was not started by a command line.
-    """
-    for request in requests:
-        task = getattr(request.args[1], "__self__", None)
-        arguments = getattr(task, "args", None)
-        if arguments is not None:
-            arguments.hallu = run
-            return arguments
-    return None
-
-
-def _generate_options(options: dict[str, Any]) -> dict[str, Any]:
+def _generate_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """A task's generation_kwargs as transformers' generate takes them. Sampling is on where the temperature says so."""
     chosen = {key: options[key] for key in _OPTIONS if options.get(key) is not None}
     if "max_gen_toks" in options:

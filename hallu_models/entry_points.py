@@ -21,12 +21,11 @@ def manifests() -> list[Any]:
             culprit = getattr(registry, "__file__", registry)
             return _refuse(f"{culprit} hides the registry package of lmms-eval-hallu; rename that file")
 
-        from lmms_eval.models.registry_v2 import ModelManifest
-
         from registry import model_ids, task_folders
+        from registry.runner import model_class
 
         task_folders.install_hook()
-        return [ModelManifest(row.id, chat_class_path=row.class_path) for row in model_ids.table().values()]
+        return model_class.manifests((row.id, row.class_path) for row in model_ids.table().values())
     except Exception as error:  # A fault of ours must not hide the plugins that lmms-eval loads after us.
         return _refuse(f"{type(error).__name__}: {error}; run `hallu doctor`")
 

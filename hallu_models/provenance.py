@@ -17,12 +17,14 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from lmms_eval.api.instance import Instance
 
 import registry
 from hallu_models.hosts.host import DEMO, Host
 from registry import source
 from registry.command_line import redacted
+from registry.runner import model_class
+from registry.runner import requests as runner_requests
+from registry.runner.requests import Instance
 
 
 def of_process(processes: int) -> dict[str, Any]:
@@ -62,9 +64,9 @@ def of_questions(requests: Sequence[Instance], documents: Mapping[str, Any], pro
     found: dict[str, dict[str, str]] = {}
     rows: dict[tuple[str, str], Any] = {}
     for request in requests:
-        context, _, _, doc_id, task, split = request.args
+        context, _, _, doc_id, task, split = runner_requests.read(request)
         if (task, split) not in rows:
-            rows[task, split] = _undecoded(documents[task][split])
+            rows[task, split] = _undecoded(model_class.documents(documents, task, split))
         asked = [doc_id, context, {name: _contents(value) for name, value in rows[task, split][doc_id].items()}]
         text = json.dumps(asked, sort_keys=True, default=_plain)
         found.setdefault(task, {})[f"{split} {doc_id}"] = hashlib.sha256(text.encode()).hexdigest()

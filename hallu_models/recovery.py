@@ -13,8 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from lmms_eval.api.instance import GenerationResult, TokenCounts
 from loguru import logger
+
+from registry.runner import answers as runner_answers
+from registry.runner.answers import Answer
 
 try:
     import fcntl
@@ -50,7 +52,7 @@ class Answers:
     def __init__(self, run: str, rank: int = 0, processes: int = 1) -> None:
         self._run, self._processes = run[:32], processes
         self.path = self._of_rank(rank)
-        self._answers: dict[str, GenerationResult] = {}
+        self._answers: dict[str, Answer] = {}
         self._file: int | None = None
         self._unwritten = b""
         self._synced = 0.0
@@ -75,19 +77,19 @@ class Answers:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, key: str) -> GenerationResult | None:
+    def get(self, key: str) -> Answer | None:
         return self._answers.get(key)
 
-    def add(self, answers: Iterable[tuple[str, GenerationResult]]) -> None:
+    def add(self, answers: Iterable[tuple[str, Answer]]) -> None:
         """Append the answers of a batch, in one write."""
         for key, answer in answers:
             self._answers[key] = answer
-            counts = answer.token_counts or TokenCounts()
+            input_tokens, output_tokens = runner_answers.counts(answer)
             entry = {
                 "key": key,
                 "text": answer.text,
-                "input_tokens": counts.input_tokens,
-                "output_tokens": counts.output_tokens,
+                "input_tokens": input_tokens,
+                "output_tokens": output_tokens,
             }
             self._unwritten += json.dumps(entry).encode() + b"\n"
         self._write()
@@ -111,7 +113,7 @@ class Answers:
         for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
-                counts = TokenCounts(input_tokens=int(entry["input_tokens"]), output_tokens=int(entry["output_tokens"]))
+                counts = int(entry["input_tokens"]), int(entry["output_tokens"])
                 key, text = entry["key"], entry["text"]
                 if not isinstance(key, str) or not isinstance(text, str):
                     raise TypeError("key and text are texts")
@@ -120,7 +122,7 @@ class Answers:
                     f"{self.path}, line {number}: no kept answer ({type(error).__name__}: {error}); delete this line "
                     "to have its document answered again, or the file to begin anew"
                 ) from error
-            self._answers[key] = GenerationResult(text, counts)
+            self._answers[key] = runner_answers.answer(text, *counts)
         if rest:
             os.ftruncate(self._file, self.path.stat().st_size - len(rest))
 

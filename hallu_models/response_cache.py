@@ -6,44 +6,42 @@ there is never asked for any. So its cache is watched where it is read: beside t
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import hashlib
-import inspect
 import json
-import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from lmms_eval.api.instance import Instance
-from lmms_eval.caching.response_cache import ResponseCache
-from loguru import logger
-
 from hallu_tasks import whole_file
 from registry import source
+from registry.runner import requests as runner_requests
+from registry.runner import response_cache as runner_cache
+from registry.runner.mismatch import RunnerMismatch
+from registry.runner.requests import Instance
+from registry.runner.response_cache import Cache
 
-__all__ = ["FILE", "Maker", "require_same", "watch"]
+__all__ = ["FILE", "Maker", "require_same", "require_watched", "watch"]
 
 FILE = "hallu_answers.json"
 """For each of lmms-eval's hashes of a model id with its arguments, what made the answers."""
 
-EXPECTED = ("self", "lm", "reqtype", "requests")
-"""The parameters of ``ResponseCache.execute`` that the wrapper is written for."""
-
 _SETTINGS = ("parameters", "dtype", "system_prompt", "checkpoint_commit")
-_MARK = "__hallu_watched__"
 
 
 class Maker(Protocol):
     """A model of ours. While `recorded` is true, `generate_until` leaves the record to whoever set it."""
 
     recorded: bool
+    answered: bool
+    """Whether `generate_until` has answered anything."""
 
     def made_by(self) -> dict[str, Any]:
         """What decides its answers, as ``source.now`` has it, with its settings."""
 
-    def record(self, requests: list[Instance]) -> None:
+    def record(self, requests: Sequence[Instance]) -> None:
         """Put settings and provenance into the results."""
 
     def command(self) -> list[str]:
@@ -51,25 +49,40 @@ class Maker(Protocol):
 
 
 def watch() -> None:
-    """Let every read of a response cache for a model of ours be checked first. Watching again changes nothing."""
-    original = ResponseCache.execute
-    if getattr(original, _MARK, False):
-        return
-    if tuple(inspect.signature(original).parameters) != EXPECTED:
-        logger.warning("--use_cache of this lmms-eval is not known here: leave it out, its answers are not checked")
-        return
-    ResponseCache.execute = _watched(original)
+    """Let every read of a response cache for a model of ours be checked first. Watching again changes nothing.
+
+    Raises `RunnerMismatch` where reads cannot be found and the command line asks for a cache. Where it does not, one
+    that was asked for otherwise is refused by `require_watched`, or before results are written.
+    """
+    try:
+        runner_cache.watch(_is_ours, _checked)
+    except RunnerMismatch as error:
+        if runner_cache.is_asked_for(sys.argv):
+            raise runner_cache.unchecked(error.what) from error
 
 
-def require_same(cache: Any, made: Mapping[str, Any], command: Sequence[str]) -> None:
+def require_watched(arguments: Any) -> None:
+    """For a model that is asked by other means than a watched cache: raises `RunnerMismatch` where the run has one.
+
+    `arguments` is lmms-eval's parsed command line, None where there is none.
+    """
+    if runner_requests.option(arguments, runner_cache.OPTION):
+        raise runner_cache.unchecked("lmms-eval reads its cache by other means than ResponseCache.execute")
+
+
+def _is_ours(model: Any) -> bool:
+    return hasattr(model, "made_by")
+
+
+def require_same(cache: Cache, made: Mapping[str, Any], command: Sequence[str]) -> None:
     """Raise `ValueError`, with the command that uses a cache of its own, where something else made the answers.
 
     Otherwise the cache says from now on what makes those of this model id with these arguments.
     """
-    root, key = Path(cache._cache_root or os.path.dirname(cache.db_path)), cache._model_fingerprint_hash
+    root, key = cache.root, cache.key
     file = root / FILE
     stamps = _stamps(file)
-    if _holds_answers(root, key):
+    if cache.holds_answers():
         before = stamps.get(key) or {}
         found = [why] if (why := source.changes(before, made)) else []
         if before:
@@ -86,27 +99,23 @@ def require_same(cache: Any, made: Mapping[str, Any], command: Sequence[str]) ->
                 f"--use_cache {root} holds answers of this model id with these arguments that are not this run's: "
                 f"{'; '.join(found)}. Use a cache of its own: {_with_cache(command, own)}"
             )
-    if cache._global_rank == 0:
+    if cache.rank == 0:
         whole_file.write(file, json.dumps({**stamps, key: made}, indent=2, sort_keys=True) + "\n")
 
 
-def _watched(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-    @functools.wraps(original)
-    def execute(self: Any, lm: Any, reqtype: str, requests: list[Instance]) -> list[Any]:
-        if not hasattr(lm, "made_by"):
-            return original(self, lm, reqtype, requests)
-        maker: Maker = lm
-        require_same(self, maker.made_by(), maker.command())
-        # Of the questions only those without an answer reach the model, and maybe none.
-        maker.record(requests)
-        maker.recorded = True
-        try:
-            return original(self, lm, reqtype, requests)
-        finally:
-            maker.recorded = False
-
-    setattr(execute, _MARK, True)
-    return execute
+@contextlib.contextmanager
+def _checked(cache: Cache, model: Any, requests: Sequence[Instance]) -> Iterator[None]:
+    maker: Maker = model
+    require_same(cache, maker.made_by(), maker.command())
+    # Of the questions only those without an answer reach the model, and maybe none.
+    maker.record(requests)
+    maker.recorded, maker.answered = True, False
+    try:
+        yield
+    finally:
+        maker.recorded = False
+    if maker.answered:
+        cache.require_logged()
 
 
 def _stamps(file: Path) -> dict[str, Any]:
@@ -119,20 +128,6 @@ def _stamps(file: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def _holds_answers(root: Path, key: str) -> bool:
-    """Whether answers under the key are there, merged or about to be. A cache without its log may hold any."""
-    logs = [root / "cache.audit.jsonl", *(ready.parent for ready in root.glob("runs/*/.ready"))]
-    files = [file for log in logs for file in (log.glob("*.audit.jsonl") if log.is_dir() else [log])]
-    if (root / "cache.db").exists() and not files[0].exists():
-        return True
-    return any(key in line for file in files if file.exists() for line in file.open(encoding="utf-8", errors="replace"))
-
-
 def _with_cache(command: Sequence[str], folder: str) -> str:
-    changed = list(command)
-    for place, part in enumerate(command):
-        if part.startswith("--use_cache="):
-            changed[place] = f"--use_cache={folder}"
-        elif place and command[place - 1] == "--use_cache":
-            changed[place] = folder
-    return shlex.join(changed) if changed != list(command) else f"--use_cache {folder}"
+    changed = runner_cache.with_folder(command, folder)
+    return f"--use_cache {folder}" if changed is None else shlex.join(changed)

@@ -6,59 +6,75 @@ could not be written. So the files themselves are looked at.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from lmms_eval.loggers import EvaluationTracker
 from loguru import logger
 
-_MARK = "__hallu_results_saved__"
+from registry.runner import requests, response_cache, saving
+from registry.runner.mismatch import RunnerMismatch
+from registry.runner.saving import Results, Samples
+
 _waiting: list[tuple[Callable[[], None], str]] = []
+_models: list[str] = []
+"""The model id of the run, until its results are written."""
 
 
 def when_saved(done: Callable[[], None], otherwise: str) -> None:
     """Call ``done`` once the results file and all sample files of this run are whole; without an output path, at once
-    when they would have been written. ``otherwise`` is the warning where they are not."""
-    for name in ("save_results_aggregated", "save_results_samples"):
-        original = getattr(EvaluationTracker, name)
-        if not hasattr(original, _MARK):
-            setattr(EvaluationTracker, name, _watched(original))
+    when they would have been written. ``otherwise`` is the warning where they are not, and where nobody can tell."""
+    try:
+        saving.watch(_require_record, _look)
+    except RunnerMismatch as error:
+        logger.warning(f"{otherwise}, also after the results are written: {error}")
+        return
     _waiting.append((done, otherwise))
 
 
-def new_run() -> None:
-    """A run of this process that ended in an error writes no files: those of the next one are not its own."""
+def new_run(model_id: str | None = None) -> None:
+    """A run of this process that ended in an error writes no files: those of the next one are not its own.
+
+    The results of a model of ours, `model_id`, are from now on looked at before they are written.
+    """
     _waiting.clear()
-
-
-def _watched(original: Callable[..., None]) -> Callable[..., None]:
-    signature = inspect.signature(original)
-
-    @functools.wraps(original)
-    def save(self: Any, *args: Any, **kwargs: Any) -> None:
-        given = signature.bind(self, *args, **kwargs).arguments
-        original(self, *args, **kwargs)
-        if _waiting:
-            _look(self, given)
-
-    setattr(save, _MARK, True)
-    return save
-
-
-def _look(tracker: Any, given: dict[str, Any]) -> None:
-    """What is still to be written after this call; calls those who wait when nothing is."""
+    _models[:] = [] if model_id is None else [model_id]
     try:
-        if "task_name" in given:
-            task = given["task_name"]
-            whole = _lines(tracker, task) >= len(given["samples"])
-            tracker.hallu_unsaved.discard(task)
+        saving.watch(_require_record, _look)
+    except RunnerMismatch as error:
+        logger.warning(f"nobody will tell whether the results are whole and say what made them: {error}")
+
+
+def _require_record(results: Results) -> None:
+    """Warn where results of a model of ours do not say what made them.
+
+    Raises `RunnerMismatch` where its answers may come from a cache, too: then nothing has checked that cache.
+    """
+    if not _models or saving.model(results.contents) not in _models:
+        return
+    _models.clear()
+    if requests.is_recorded(results.contents):
+        return
+    lost = "these results do not say what made them: lmms-eval did not write the record of the run"
+    if saving.used_cache(results.contents):
+        raise response_cache.unchecked(lost)
+    logger.warning(str(RunnerMismatch(f"{lost}, and hallu compare takes them for another package's")))
+
+
+def _look(saved: Results | Samples) -> None:
+    """What is still to be written after this call; calls those who wait when nothing is."""
+    if not _waiting:
+        return
+    tracker = saved.tracker
+    try:
+        if isinstance(saved, Samples):
+            path = saving.file(tracker, tracker.hallu_date, saved.task)
+            whole = path is None or _lines(path) >= saved.number
+            tracker.hallu_unsaved.discard(saved.task)
         else:
-            whole = not tracker.output_path or _is_json(_file(tracker, given["datetime_str"], "results.json"))
-            tracker.hallu_date, tracker.hallu_unsaved = given["datetime_str"], set(given.get("samples") or ())
+            path = saving.file(tracker, saved.date)
+            whole = path is None or _is_json(path)
+            tracker.hallu_date, tracker.hallu_unsaved = saved.date, set(saved.tasks)
     except Exception as error:
         # A fault here must not cost the run its results.
         logger.warning(f"{type(error).__name__}: {error}")
@@ -73,11 +89,6 @@ def _look(tracker: Any, given: dict[str, Any]) -> None:
         _waiting.clear()
 
 
-def _file(tracker: Any, date: str, end: str) -> Path:
-    name = f"{date.replace(':', '-')}_{end}"
-    return Path(tracker.output_path, tracker.general_config_tracker.model_name_sanitized, name)
-
-
 def _is_json(file: Path) -> bool:
     try:
         json.loads(file.read_bytes())
@@ -86,7 +97,6 @@ def _is_json(file: Path) -> bool:
     return True
 
 
-def _lines(tracker: Any, task: str) -> int:
-    """Whole lines of a task's sample file."""
-    file = _file(tracker, tracker.hallu_date, f"samples_{task}.jsonl")
+def _lines(file: Path) -> int:
+    """Whole lines of a sample file."""
     return file.read_bytes().count(b"\n") if file.exists() else 0

@@ -10,17 +10,9 @@ from typing import Any
 from hallu_tasks.results import Run
 from registry import DISTRIBUTION
 from registry.command_line import REDACTED
+from registry.runner.names import MODULE, OPTIONS, PROGRAMS
 
 __all__ = ["Repeat", "repeat"]
-
-# What decides a run's results, with lmms-eval's defaults.
-_OPTIONS: Mapping[str, Any] = {
-    "model": None, "model_args": "", "tasks": None, "num_fewshot": None, "batch_size": 1, "max_batch_size": None,
-    "device": None, "limit": None, "offset": 0, "gen_kwargs": "", "repeats": 1, "system_instruction": None,
-    "apply_chat_template": False, "fewshot_as_multiturn": False, "include_path": None, "seed": [0, 1234, 1234, 1234],
-    "output_path": None, "log_samples": False,
-}  # fmt: skip
-_PROGRAMS = (["lmms-eval"], ["python", "-m", "lmms_eval"])
 
 
 @dataclass(frozen=True)
@@ -39,11 +31,11 @@ def repeat(run: Run) -> Repeat:
     if recorded:
         arguments = [str(part) for part in recorded]
     else:
-        arguments = [*_PROGRAMS[0], *_rebuilt(run.results["config"])]
+        arguments = [*PROGRAMS[0], *_rebuilt(run.results["config"])]
         warnings.append("the command was not recorded; it is put together from lmms-eval's record of its arguments")
     if any(REDACTED in part for part in arguments):
         warnings.append(f"{REDACTED} stands for a secret that was not recorded")
-    started = next((program for program in _PROGRAMS if arguments[: len(program)] == program), None)
+    started = next((program for program in PROGRAMS if arguments[: len(program)] == program), None)
     environment = dict(hallu.get("environment") or {})
     processes, machines = int(hallu.get("processes") or 1), int(hallu.get("machines") or 1)
     if started is not None and processes > 1:
@@ -55,7 +47,7 @@ def repeat(run: Run) -> Repeat:
         if machines > 1:
             launcher += ["--num_machines" if launcher[0] == "accelerate" else "--nnodes", str(machines)]
             warnings.append(f"{machines} machines took part; add each one's rank and the address of the first")
-        arguments = [*launcher, "-m", "lmms_eval", *arguments[len(started) :]]
+        arguments = [*launcher, *MODULE, *arguments[len(started) :]]
     setup, problems = _setup(hallu)
     assignments = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
     return Repeat(setup, " ".join([*assignments, *map(shlex.quote, arguments)]), (*warnings, *problems))
@@ -81,7 +73,7 @@ def _setup(hallu: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _rebuilt(config: Mapping[str, Any]) -> list[str]:
     given = config.get("resolved_cli_args") or config
     arguments = []
-    for name, default in _OPTIONS.items():
+    for name, default in OPTIONS.items():
         value = given.get(name)
         if value is None or value == default or str(value) == str(default):
             continue

@@ -2,6 +2,7 @@
 
 A run is ``<folder>/<checkpoint>/<timestamp>_results.json`` with ``<timestamp>_samples_<task>.jsonl`` beside it,
 where ``<folder>`` is what ``--output_path`` named and the samples are there with ``--log_samples``.
+What lmms-eval calls the parts of these files is known here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from registry import outcome
 from registry.outcome import SUFFIX
+from registry.runner.names import samples_file
 
 __all__ = ["Run", "Sample", "TaskRun", "read"]
 
@@ -209,7 +211,7 @@ def _require_success(given: Path, found: Sequence[Path]) -> None:
 
 def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
     try:
-        path = file.with_name(f"{file.name.removesuffix(SUFFIX)}_samples_{name}.jsonl")
+        path = file.with_name(samples_file(file.name, name))
         path.stat()
     except FileNotFoundError:
         pass  # what is said of it depends on what lies beside it

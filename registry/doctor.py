@@ -11,11 +11,12 @@ import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from registry import DISTRIBUTION, arguments, cards, family, plugins, ranges, shadows, task_folders, task_hook
+from registry import DISTRIBUTION, arguments, cards, family, plugins, ranges, shadows, task_folders
 from registry.errors import CardError
 from registry.lazy import GROUP as METHOD_GROUP
+from registry.runner import names, task_hook
+from registry.runner.names import MODEL_GROUP
 
-MODEL_GROUP = "lmms_eval.models"
 GROUPS = (MODEL_GROUP, METHOD_GROUP, task_folders.GROUP)
 PACKAGES = ("lmms-eval", "torch", "transformers", "accelerate", "evaluate", "pyyaml")
 TRIAL_SECONDS = 300
@@ -200,8 +201,11 @@ def task_state() -> list[Line]:
     works, text = task_hook.state()
     lines = [Line(works, "hook", text, task_hook.FIX)]
     if not any(plugin.module.startswith("hallu_models") for plugin in plugins.plugins(MODEL_GROUP)):
-        state = "our entry point in lmms_eval.models is not installed, so nothing installs the hook"
+        state = f"our entry point in {MODEL_GROUP} is not installed, so nothing installs the hook"
         lines.append(Line(False, "entry point", state, f"pip install {DISTRIBUTION}"))
+    if names.folder() is not None and not names.reads_model_entries():
+        state = f"the installed lmms-eval does not read entry points in {MODEL_GROUP}, so it does not find our models"
+        lines.append(Line(False, "models", state, ranges.advice((names.DISTRIBUTION,))))
     if task_folders.own_folder() is None:
         lines.append(Line(False, "folder", "the package hallu_tasks is missing", f"pip install {DISTRIBUTION}"))
     for folder in task_folders.folders():

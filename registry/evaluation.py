@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib
 import json
 import os
 import signal
@@ -24,12 +23,12 @@ from typing import Any
 
 from registry import outcome
 from registry.command_line import redacted
+from registry.runner import names, program
+from registry.runner.mismatch import RunnerMismatch
 
 __all__ = ["main"]
 
 FAILED = 2
-
-_LISTINGS = ("list", "list_groups", "list_tags", "list_subtasks")
 
 
 def main(arguments: Sequence[str], report: str | None = None) -> int:
@@ -38,15 +37,17 @@ def main(arguments: Sequence[str], report: str | None = None) -> int:
     `report` is a file to be written with the status and the last error line; without it the line goes to standard
     error. The line is None where lmms-eval itself said what is wrong with the arguments.
     """
-    sys.argv = ["lmms-eval", *arguments]
+    sys.argv = [names.PROGRAM, *arguments]
     _interrupt_once()
     failures: list[str] = []
+    begun: list[None] = []
     status = 0
     try:
-        # Whoever looks the function up afterwards, as cli_evaluate does at each call, gets the one that is watched.
-        program: Any = importlib.import_module("lmms_eval.__main__")
-        program.cli_evaluate_single = _watched(program.cli_evaluate_single, failures)
-        importlib.import_module("lmms_eval.cli.dispatch").main()
+        program.watch(lambda evaluate: _watched(evaluate, begun, failures))
+        program.start()
+        # Help and listings end the program; a command such as `tasks` evaluates nothing.
+        if not begun and arguments and (arguments[0].startswith("-") or arguments[0] == "eval"):
+            raise RunnerMismatch("lmms-eval ended without the function that is known to make an evaluation")
     except SystemExit as end:
         if isinstance(end.code, str):
             failures.append(end.code)
@@ -66,15 +67,19 @@ def main(arguments: Sequence[str], report: str | None = None) -> int:
     return status
 
 
-def _watched(evaluate: Callable[[argparse.Namespace], Any], failures: list[str]) -> Callable[[argparse.Namespace], Any]:
+def _watched(
+    evaluate: Callable[[argparse.Namespace], Any], begun: list[None], failures: list[str]
+) -> Callable[[argparse.Namespace], Any]:
     """lmms-eval's function for one evaluation, with its failures recorded, in the output folder too."""
 
     @functools.wraps(evaluate)
     def watched(args: argparse.Namespace) -> Any:
-        if args.tasks in _LISTINGS:
+        begun.append(None)
+        tasks, output = (program.wanted(args, name) for name in ("tasks", "output_path"))
+        if tasks in names.LISTINGS:
             return evaluate(args)
         # Of several processes the first one writes the results.
-        folder = Path(args.output_path) if args.output_path and os.environ.get("RANK", "0") == "0" else None
+        folder = Path(output) if output and os.environ.get("RANK", "0") == "0" else None
         try:
             if folder is None:
                 return evaluate(args)
@@ -83,7 +88,7 @@ def _watched(evaluate: Callable[[argparse.Namespace], Any], failures: list[str])
             if outcome.results(folder).items() <= before.items():
                 raise RuntimeError(f"lmms-eval wrote no results into --output_path {folder}; its log says why")
         except BaseException as error:
-            failures.append(_line(error) if args.tasks else "no task is given; name one with --tasks")
+            failures.append(_line(error) if tasks else "no task is given; name one with --tasks")
             if folder is not None and folder.is_dir():
                 outcome.fail(folder, failures[-1])
             raise

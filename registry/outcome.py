@@ -14,10 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from registry.runner.names import RESULTS as SUFFIX
+
 __all__ = ["FILE", "SUFFIX", "Unfinished", "begin", "fail", "read", "results", "succeed"]
 
 FILE = "unfinished_run.json"
-SUFFIX = "_results.json"
 
 
 @dataclass(frozen=True)

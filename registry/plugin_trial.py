@@ -23,10 +23,11 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     from registry.plugins import plugins
+    from registry.runner import names
 
     # Ours, like others, expects lmms-eval to be the one that imports it.
     with contextlib.suppress(BaseException):
-        importlib.import_module("lmms_eval.models")
+        importlib.import_module(names.MODELS)
     for group in request["groups"]:
         for plugin in plugins(group):
             try:
@@ -39,13 +40,15 @@ def main() -> None:
 
 
 def _use(group: str, plugin: Any) -> None:
-    if group == "lmms_eval.tasks":
+    from registry.runner import names
+
+    if group == names.TASK_GROUP:
         from registry.task_folders import plugin_folders
 
         plugin_folders(plugin)
         return
     loaded = plugin.load()
-    if group == "lmms_eval.models":
+    if group == names.MODEL_GROUP:
         manifests = loaded() if callable(loaded) else loaded
         single = hasattr(manifests, "model_id")
         for manifest in [manifests] if single else manifests:

@@ -12,12 +12,10 @@ from typing import Any, Literal
 
 from registry import yaml_files
 from registry.plugins import Plugin, plugins, report
-from registry.task_hook import install_hook
+from registry.runner.names import TASK_GROUP as GROUP
+from registry.runner.task_hook import install_hook
 
 __all__ = ["GROUP", "TaskInfo", "folders", "install_hook", "own_folder", "scan", "tasks"]
-
-GROUP = "lmms_eval.tasks"
-"""Entry-point group whose entries name a package with task files, or a path to them."""
 
 _OWN = "hallu_tasks"
 
@@ -46,7 +44,9 @@ def own_folder() -> Path | None:
 
 
 def folders() -> list[Path]:
-    """Every task folder, ours first, then those of entry-point group ``lmms_eval.tasks``.
+    """Every task folder, ours first, then those of the entry-point group `GROUP`.
+
+    Its entries name a package with task files, or a path to them.
 
     An entry point that cannot be loaded, or names no folder, is left out with a warning.
     """

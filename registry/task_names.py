@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-import importlib.util
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from registry import task_folders
 from registry.errors import UnknownName
+from registry.runner import names
 
 __all__ = ["require"]
 
@@ -28,7 +28,7 @@ def require(tasks: str, include: Sequence[Path] = ()) -> None:
     waiting = [name for name in tasks.split(",") if not Path(name).is_file() and not _found(name, known)]
     if not waiting:
         return
-    known |= _names(folder) if (folder := _builtin()) else set()
+    known |= _names(folder) if (folder := names.task_files()) else set()
     for name in waiting:
         if not _found(name, known):
             raise UnknownName("task", name, known, "hallu tasks` or `lmms-eval --tasks list")
@@ -45,10 +45,3 @@ def _names(folder: Path) -> set[str]:
         for line in _LINE.findall(file.read_text(encoding="utf-8", errors="replace"))
         for name in _NAME.findall(line)
     }
-
-
-def _builtin() -> Path | None:
-    spec = importlib.util.find_spec("lmms_eval")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(next(iter(spec.submodule_search_locations))) / "tasks"

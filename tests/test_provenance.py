@@ -231,7 +231,7 @@ def requests(docs: list[dict], places: list[int] | None = None, task: str = "som
     return [
         Instance(
             "generate_until",
-            (docs[n]["question"], None, {}, n, task, "test"),
+            (docs[n]["question"], dict, {}, n, task, "test"),
             0,
             {"task": task, "doc_id": n, "repeats": 1},
         )

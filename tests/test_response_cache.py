@@ -19,6 +19,7 @@ from lmms_eval.caching.response_cache import ResponseCache
 import hallu_tasks
 from hallu_models import models, response_cache
 from registry import source
+from registry.runner.mismatch import RunnerMismatch
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 DOCS = [{"text": "Describe this image."}, {"text": "Is there a cup in the image?"}]
@@ -171,15 +172,18 @@ def test_a_damaged_file_is_named(run: Any, tmp_path: Path) -> None:
         run()
 
 
-def test_an_lmms_eval_with_another_cache_is_said_to_be_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    def execute(self: Any, lm: Any, requests: Any) -> None: ...
+def test_answers_that_are_logged_under_no_key_are_refused_before_the_folder_takes_them(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = ResponseCache._log_to_audit
 
-    said: list[str] = []
-    monkeypatch.setattr(ResponseCache, "execute", execute)
-    monkeypatch.setattr(response_cache.logger, "warning", said.append)
-    response_cache.watch()
-    assert ResponseCache.execute is execute
-    assert said == ["--use_cache of this lmms-eval is not known here: leave it out, its answers are not checked"]
+    def without_key(self: Any, *args: Any, model_fingerprint_hash: str = "", **kwargs: Any) -> None:
+        log(self, *args, **kwargs)
+
+    monkeypatch.setattr(ResponseCache, "_log_to_audit", without_key)
+    with pytest.raises(RunnerMismatch, match=r"did not log in .* whose answers they are.*leave --use_cache out"):
+        run()
+    assert not (tmp_path / "cache" / "cache.db").exists()
 
 
 def test_the_real_runner_stops_before_it_generates(tmp_path: Path) -> None:

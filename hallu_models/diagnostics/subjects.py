@@ -13,6 +13,7 @@ from PIL import Image
 import registry
 from hallu_models.pictures import decoded, truncation_off
 from registry import task_folders
+from registry.runner import tasks
 
 PROMPT = "Please describe this image in detail."
 DEMO = "demo:"
@@ -65,21 +66,18 @@ def _demo_scene(source: str) -> tuple[Image.Image, frozenset[str]]:
 def from_task(name: str, limit: int | None) -> list[Subject]:
     """The first documents of a captioning task of lmms-eval whose documents list their ``objects``.
 
-    Raises ValueError for an unknown task, and for one without such documents.
+    Raises ValueError for an unknown task, and for one without such documents, and RunnerMismatch where lmms-eval loads
+    tasks otherwise than is known.
     """
     from loguru import logger
 
     # lmms-eval reports every file it indexes.
     logger.remove()
     logger.add(sys.stderr, level="WARNING")
-    from lmms_eval.tasks import TaskManager, get_task_dict
 
-    own = name in registry.tasks()
-    folders = [str(folder) for folder in task_folders.folders()]
-    manager = TaskManager(include_path=folders, include_defaults=not own)
-    if name not in manager.all_subtasks:
+    task = tasks.load(name, task_folders.folders(), builtin=name not in registry.tasks())
+    if task is None:
         raise ValueError(f"--task {name}: no such task; hallu tasks lists those of this package")
-    task = get_task_dict([name], manager)[name]
     documents = task.eval_docs
     if "objects" not in documents.features:
         raise ValueError(

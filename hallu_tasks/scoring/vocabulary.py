@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +18,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from registry.runner import names
+
 __all__ = ["SHA256", "Vocabulary", "coco", "read", "source"]
 
 SHA256 = "47eb5d17ba2b2f5607690166f8e11f435629b2ece2e512bba657f80fd5603cd0"
 """Of the three tables as compact JSON with sorted keys; the same in every tested lmms-eval."""
 
 _TABLES = ("MSCOCO_OBJECTS", "INVERSE_SYNONYM_DICT", "DOUBLE_WORD_DICT")
-_FILE = Path("tasks", "coco_cap_chair", "utils.py")
+_FILE = Path("coco_cap_chair", "utils.py")
 _FIX = 'install the version the tables were checked with: pip install "lmms-eval==0.7.3"'
 
 
@@ -62,11 +63,10 @@ class Vocabulary:
 
 def source() -> Path:
     """Return the path of the installed file that holds the tables, without importing lmms-eval."""
-    spec = importlib.util.find_spec("lmms_eval")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(folder) / _FILE).is_file():
-            return Path(folder) / _FILE
-    raise RuntimeError(f"lmms_eval/{_FILE.as_posix()} with CHAIR's word tables was not found; {_FIX}")
+    folder = names.task_files()
+    if folder is not None and (folder / _FILE).is_file():
+        return folder / _FILE
+    raise RuntimeError(f"lmms_eval/tasks/{_FILE.as_posix()} with CHAIR's word tables was not found; {_FIX}")
 
 
 def read(path: Path) -> Vocabulary:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
-import importlib.util
-import inspect
 import os
 import sys
 import types
@@ -19,7 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from registry import data_errors
+from registry import ranges
+from registry.runner import data_errors, names
+from registry.runner.mismatch import member, parameters
 
 VARIABLE = "HALLU_TASKS"
 EXPECTED = ("self", "include_path", "include_defaults")
@@ -45,16 +45,16 @@ def install_hook() -> None:
     if os.environ.get(VARIABLE) == "0":
         return
     try:
-        package = importlib.import_module("lmms_eval")
+        package = importlib.import_module(names.PACKAGE)
     except ImportError:
         return
-    tasks = sys.modules.get("lmms_eval.tasks")
+    tasks = sys.modules.get(names.TASKS)
     if hasattr(tasks, "TaskManager"):
         _wrap(tasks)
     elif type(package) is types.ModuleType:
         package.__class__ = _Package
     elif type(package) is not _Package:
-        _warn("the package lmms_eval is not a plain module")
+        _warn("the package of lmms-eval is not a plain module")
 
 
 class _Package(types.ModuleType):
@@ -76,15 +76,11 @@ def _wrap(tasks: Any) -> None:
         _warn("TaskManager.initialize_tasks of this lmms-eval has other parameters than expected")
         return
     manager.initialize_tasks = _with_folders(original)  # type: ignore[union-attr]
-    if callable(match := getattr(manager, "match_tasks", None)):
-        manager.match_tasks = _with_data(match)  # type: ignore[union-attr]
-    if callable(load := getattr(manager, "load_task_or_group", None)):
-        manager.load_task_or_group = data_errors.explained(load)  # type: ignore[union-attr]
-
-
-def parameters(function: Callable[..., object]) -> tuple[str, ...]:
-    """Names of a function's parameters."""
-    return tuple(inspect.signature(function).parameters)
+    for name, wrapper in (("match_tasks", _with_data), ("load_task_or_group", data_errors.explained)):
+        if callable(plain := getattr(manager, name, None)):
+            setattr(manager, name, wrapper(plain))
+        else:
+            _warn_of_data(f"TaskManager of this lmms-eval has no {name}")
 
 
 def _with_folders(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
@@ -117,26 +113,35 @@ def _with_data(match: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     def match_tasks(self: Any, task_list: Any) -> list[Any]:
         found = match(self, task_list)
         # lmms-eval loads the model before the data; here what is missing is said first.
-        for documents in _documents(self, found):
+        for documents in _documents_or_warning(self, found):
             documents.prepare()
         return found
 
     return match_tasks
 
 
-def _documents(manager: Any, names: Any) -> list[Any]:
+def _documents_or_warning(manager: Any, asked: Any) -> list[Any]:
+    try:
+        return _documents(manager, asked)
+    # Without this look ahead a run is as good, and its own errors come later.
+    except Exception as error:
+        _warn_of_data(str(getattr(error, "what", f"{type(error).__name__}: {error}")))
+        return []
+
+
+def _documents(manager: Any, asked: Any) -> list[Any]:
     """What the tasks in our folders read their documents with: a ``process_docs`` that can ``prepare``."""
     from registry import task_folders
 
     folders = [folder.resolve() for folder in task_folders.folders()]
     found: dict[int, Any] = {}
-    waiting = [name for name in names if isinstance(name, str)]
+    waiting = [name for name in asked if isinstance(name, str)]
     while waiting:
         name = waiting.pop(0)
-        file = Path(str((manager.task_index.get(name) or {}).get("yaml_path")))
+        file = Path(str((member(manager, "task_index", "TaskManager").get(name) or {}).get("yaml_path")))
         if not any(file.resolve().is_relative_to(folder) for folder in folders):
             continue
-        config = manager._get_config(name)
+        config = member(manager, "_get_config", "TaskManager")(name)
         members = config.get("task")
         waiting += [member for member in members if isinstance(member, str)] if isinstance(members, list) else []
         if hasattr(documents := config.get("process_docs"), "prepare"):
@@ -148,10 +153,10 @@ def state() -> tuple[bool, str]:
     """Whether our tasks reach lmms-eval by themselves, and why (not). Imports nothing of lmms-eval."""
     if os.environ.get(VARIABLE) == "0":
         return True, f"off, {VARIABLE}=0; {FIX}"
-    spec = importlib.util.find_spec("lmms_eval")
-    if spec is None or not spec.submodule_search_locations:
+    folder = names.task_files()
+    if folder is None:
         return False, "off, lmms-eval is not installed"
-    file = Path(next(iter(spec.submodule_search_locations))) / "tasks" / "__init__.py"
+    file = folder / "__init__.py"
     found = _parameters_in(file)
     if found != EXPECTED:
         return False, f"off, {file} has no TaskManager.initialize_tasks with the expected parameters; {FIX}"
@@ -174,7 +179,18 @@ def _parameters_in(file: Path) -> tuple[str, ...] | None:
 @functools.cache
 def _warn(reason: str) -> None:
     warnings.warn(
-        f"the tasks of this package are not added to lmms-eval: {reason}; {FIX}",
+        f"the tasks of this package are not added to lmms-eval: {reason}; {FIX}\n"
+        f"{ranges.advice((names.DISTRIBUTION,))}",
+        TaskHookWarning,
+        stacklevel=3,
+    )
+
+
+@functools.cache
+def _warn_of_data(reason: str) -> None:
+    warnings.warn(
+        f"data that is missing is found only after the model is loaded, and told in lmms-eval's own words: {reason}\n"
+        f"{ranges.advice((names.DISTRIBUTION,))}",
         TaskHookWarning,
         stacklevel=3,
     )

@@ -55,7 +55,7 @@ def _message(manager: Any, task_list: Any, root: BaseException) -> str:
 
 def _sources(manager: Any, name: str) -> Iterable[str]:
     """The data sets of a task or of a group's tasks, as the task files name them."""
-    entry = manager.task_index.get(name)
+    entry = getattr(manager, "task_index", {}).get(name)
     if not entry or entry.get("yaml_path") in (None, -1):
         return
     from registry import yaml_files
