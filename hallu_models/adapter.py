@@ -23,7 +23,7 @@ from tqdm import tqdm
 import registry
 from hallu_models import generation, methods, pictures, provenance, ranks, response_cache, results_saved, self_check
 from hallu_models.engines.passes import image_features
-from hallu_models.hosts import processors
+from hallu_models.hosts import generate, processors
 from hallu_models.hosts.host import UnsupportedModel, load
 from hallu_models.pace import Pace, peak_memory
 from hallu_models.recovery import Answers, digest
@@ -135,6 +135,8 @@ class HalluModel(lmms):
             )
         self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
         self.branch, self.images = branch, images
+        if self.interventions:
+            generate.refuse(self.host.model, generate.ours({}))
         # Nothing is answered where the ground has moved.
         self.proof = self_check.prove(self.host, self.interventions, branch)
         self.seed = seed

@@ -12,6 +12,7 @@ import registry
 from hallu_models import methods
 from hallu_models.conversation_check import checked
 from hallu_models.hosts import forward, processors
+from hallu_models.hosts import generate as generating
 from hallu_models.hosts.inputs import layout_of
 from hallu_models.observations import Observation
 
@@ -253,7 +254,7 @@ def generate_in(
     if seed is not None:
         torch.manual_seed(seed)
     with torch.inference_mode():
-        sequences = host.model.generate(**inputs, **options)
+        sequences = host.model.generate(**inputs, **generating.ours(options))
     layout = layout_of(inputs, host.image_tokens)
     prompt_tokens = (~layout.padding).sum(dim=1).tolist()
     observed = session.observations

@@ -81,6 +81,8 @@ class Session:
         self._collect: Collector | None = None
         self._given: dict[str, Any] = {}
         self._generating = False
+        self._uncached: Tensor | None = None
+        """Ids of the last forward where it was outside of generate() and left no cache to go on from."""
         self._encoded: Any = None
         self._thread = threading.current_thread()
         self._running = threading.RLock()
@@ -220,8 +222,10 @@ class Session:
 
     def _generate(self, original: Any, *args: Any, **options: Any) -> Any:
         self._refuse_other_threads()
-        generate.refuse(self.host.model, options)
-        self._given = generate.prompt(args, options, self.host.inputs)
+        asked = generate.named(self.host.model, args, options)
+        generate.refuse(self.host.model, asked)
+        self._refuse_read(generate.cached(asked))
+        self._given = generate.prompt(asked, self.host.inputs)
         if self._prove is not None:
             given, prove = self._given, self._prove
             # The proof compares with the plain model.
@@ -235,8 +239,21 @@ class Session:
         finally:
             self._generating = False
         if self._passes is not None:
-            self._review(generate.sequences(output), generate.ends(self.host.model, options))
+            self._review(generate.sequences(output), generate.ends(self.host.model, asked))
         return output
+
+    def _refuse_read(self, columns: int) -> None:
+        """Raises ValueError for a cache that holds what the methods have not seen."""
+        if columns and self._contrasting is not None:
+            raise ValueError(
+                f"the cache given holds {columns} columns already, and {self._contrasting.name} reads the prompt a "
+                "second time for its negative branch, which no cache holds; give the whole prompt and no cache"
+            )
+        if columns and (self._layout is None or columns != self._total):
+            raise ValueError(
+                f"the cache given holds {columns} columns that were not read in this session's latest generation, so "
+                f"{self._name} has not seen them; give the whole prompt and no cache"
+            )
 
     def _review(self, sequences: Tensor, end: int | list[int] | None) -> None:
         """Let the methods look back at the answers, for the observations."""
@@ -309,7 +326,7 @@ class Session:
                 "take assisted decoding off"
             )
 
-    def _after_decoder(self, *_: Any) -> None:
+    def _after_decoder(self, _: Any, args: tuple[Any, ...], output: Any) -> None:
         if threading.current_thread() is not self._thread:
             # A forward that was under way when this session was attached.
             return
@@ -321,6 +338,9 @@ class Session:
                 if missed
                 else f"attention was called in the layers {self._reached}, not in their order, once each"
             )
+        if self._collect is None:
+            left = self._generating or forward.cached_in(output)
+            self._uncached = None if left else forward.ids_of(self._given)
 
     def _after_head(self, _: Any, args: tuple[Any, ...], output: Tensor) -> None:
         if self._branch is not None and self._collect is None:
@@ -341,6 +361,7 @@ class Session:
         """A new generation: find the columns, forget the last one's state, let the methods read the prompt."""
         total = self._total
         ids, mask, token_types = self._prompt(len(embeddings))
+        self._refuse_continued(ids)
         self._require_whole(ids, embeddings, call)
         self._forget()
         self._prefill, self._length, self._total = True, total, total
@@ -407,6 +428,18 @@ class Session:
             value if value is None or len(value) == rows else value.repeat_interleave(rows // len(value), dim=0)
             for value in found
         )
+
+    def _refuse_continued(self, ids: Tensor) -> None:
+        """Raises ValueError for a forward that goes on where the last one ended, without a cache from it."""
+        before = self._uncached
+        if before is None or self._generating or ids.shape[1] == before.shape[1] or len(ids) != len(before):
+            return
+        if ids.shape[1] == 1 or torch.equal(ids[:, : before.shape[1]], before):
+            raise ValueError(
+                "this forward goes on from the last one, which left no key-value cache, and methods would take it for "
+                "a new prompt: call the model with use_cache=True and the cache of its last output; where nobody "
+                "switched it off, the model's configuration has use_cache=False"
+            )
 
     def _require_whole(self, ids: Tensor, embeddings: Tensor, call: forward.Call) -> None:
         """An empty cache means a prompt's beginning, and the decoder reads all of it at once."""

@@ -21,9 +21,16 @@ REFUSED = {
 """Ways of generating under which a method could not act, or not on every token."""
 
 
+def named(model: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call of ``generate`` by name, those too that were given by position."""
+    found = {**dict(zip(forward.names(type(model).generate), args)), **options}
+    # What it calls its first argument are the prompt's ids.
+    return {forward.IDS if name == "inputs" and value is not None else name: value for name, value in found.items()}
+
+
 def effective(model: Any, options: Mapping[str, Any], name: str) -> Any:
-    """The value of a setting: of the call, else of the configuration given, else the model's own."""
-    if options.get(name) is not None:
+    """The value of a setting: of the call, None too, else of the configuration given, else the model's own."""
+    if name in options:
         return options[name]
     for source in (options.get("generation_config"), model.generation_config):
         if (found := getattr(source, name, None)) is not None:
@@ -36,19 +43,37 @@ def refuse(model: Any, options: Mapping[str, Any]) -> None:
     for name, reason in REFUSED.items():
         value = effective(model, options, name)
         if value is not None and not (name == "guidance_scale" and value == 1):
-            raise ValueError(f"{name}={_spelled(value)}{_where(options, name)}: {reason}; set {name}=None")
-    if effective(model, options, "use_cache") is False:
+            where, fix = _where(options, name, "None")
+            raise ValueError(f"{name}={_spelled(value)}{where}: {reason}; {fix}")
+    cached = effective(model, options, "use_cache")
+    if not cached and (cached is not None or "use_cache" in options):
+        where, fix = _where(options, "use_cache", "True")
         raise ValueError(
-            f"use_cache=False{_where(options, 'use_cache')}: methods need the key-value cache to tell the prompt from "
-            "decoding; set use_cache=True"
+            f"use_cache={cached}{where}: methods need the key-value cache to tell the prompt from decoding; {fix}"
         )
 
 
-def _where(options: Mapping[str, Any], name: str) -> str:
-    if options.get(name) is not None:
-        return ""
-    given = getattr(options.get("generation_config"), name, None) is not None
-    return f" in the {'generation_config given' if given else 'generation configuration of the model'}"
+def _where(options: Mapping[str, Any], name: str, better: str) -> tuple[str, str]:
+    """Where a setting is made, and how it is mended."""
+    fix = f"set {name}={better}"
+    if name in options:
+        return "", fix
+    if getattr(options.get("generation_config"), name, None) is not None:
+        return " in the generation_config given", f"{fix} there"
+    return (
+        " in the generation configuration of the model",
+        f"call generate() with {name}={better}, or take it out of the checkpoint's generation_config.json",
+    )
+
+
+def cached(options: Mapping[str, Any]) -> int:
+    """Columns in the cache that a call of ``generate`` is given; 0 without one."""
+    return max((forward.columns_in(value) for value in options.values() if forward.is_cache(value)), default=0)
+
+
+def ours(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of our own calls: what a checkpoint says of the cache, which changes no answer, is overruled."""
+    return {"use_cache": True, "prefill_chunk_size": None, **options}
 
 
 def _spelled(value: Any) -> str:
@@ -60,10 +85,9 @@ def uncompiled(options: dict[str, Any]) -> dict[str, Any]:
     return {"disable_compile": True, **options}
 
 
-def prompt(args: tuple[Any, ...], options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """What a call of ``generate`` gives the model to read."""
-    named = {forward.IDS: args[0], **options} if args else options
-    return forward.prompt(named, names)
+def prompt(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """What a call of ``generate``, its arguments by name, gives the model to read."""
+    return forward.prompt(options, names)
 
 
 def ends(model: Any, options: Mapping[str, Any]) -> int | list[int] | None:
@@ -81,10 +105,12 @@ def scored(
 ) -> tuple[Tensor, Tensor]:
     """Tokens (A, T) and logits (T, A, V), as the model gives them, of exactly ``steps`` tokens.
 
-    force: a logits processor. Whatever the checkpoint's configuration says of sampling and beams is overruled.
+    force: a logits processor. Whatever the checkpoint's configuration says of sampling, beams and ways of generating is
+    overruled.
     """
     output = model.generate(
         **inputs,
+        **ours(dict.fromkeys(REFUSED)),
         **{"do_sample": False, "num_beams": 1, "num_return_sequences": 1, **options},
         max_new_tokens=steps,
         min_new_tokens=steps,
