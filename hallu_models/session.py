@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from hallu_models import finite
 from hallu_models.engines import branches, rows
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Collector, Passes
@@ -23,6 +24,7 @@ from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions.base import Answer, ContrastStep, Intervention, LayerStep, Prompt, Recorder
 from hallu_models.layout import Layout
+from hallu_models.notes import noted, notes
 from hallu_models.observations import Observation, Record, recorded
 
 Images = str | int
@@ -80,7 +82,7 @@ class Session:
         self._contrasting = next((item for item in interventions if item.contrasts()), None)
         self._collect: Collector | None = None
         self._given: dict[str, Any] = {}
-        self._generating = False
+        self._generating = self._begun = self._explaining = False
         self._uncached: Tensor | None = None
         """Ids of the last forward where it was outside of generate() and left no cache to go on from."""
         self._encoded: Any = None
@@ -233,14 +235,59 @@ class Session:
             prove(given)
             self._prove, self._given = None, given
             self._put_on(self._edits)
-        self._generating = True
+        self._generating, self._begun = True, False
         try:
-            output = original(*args, **generate.uncompiled(options))
+            output = self.checked(original, generate.uncompiled(asked))
+        except Exception as error:
+            if not notes(error):
+                noted(error, f"method {self._name}" + (f", token {self._step + 1}" if self._begun else ""))
+            raise
         finally:
             self._generating = False
         if self._passes is not None:
             self._review(generate.sequences(output), generate.ends(self.host.model, asked))
         return output
+
+    def checked(self, original: Callable[..., Any], asked: Mapping[str, Any]) -> Any:
+        """What ``original`` generates for arguments by name. Raises NotFinite where logits were no numbers."""
+        if self._explaining:
+            return original(**asked)
+        numbers = generate.Numbers()
+        try:
+            output = original(**generate.watched(asked, numbers))
+        except RuntimeError as error:
+            # Sampling from what is no distribution ends the generation; on CUDA nothing can be read afterwards.
+            missing = None
+            with contextlib.suppress(RuntimeError):
+                missing = numbers.first_missing()
+            if missing is None:
+                raise
+            raise self._not_finite(asked, None, *missing) from error
+        if (missing := numbers.first_missing()) is not None:
+            raise self._not_finite(asked, generate.sequences(output), *missing)
+        return output
+
+    def _not_finite(
+        self, asked: Mapping[str, Any], sequences: Tensor | None, step: int, row: int, rows: int
+    ) -> finite.NotFinite:
+        given = generate.prompt(asked, self.host.inputs)
+        ids, where = forward.ids_of(given), ""
+        prompts = rows if ids is None else len(ids)
+        if sequences is not None and generate.one_answer(self.host.model, asked):
+            self._explaining = True
+            try:
+                made = sequences.shape[1] - (0 if ids is None else ids.shape[1])
+                tokens = sequences[:, : sequences.shape[1] - made + step + 1]
+                where = finite.explained(self.host, given, tokens, step, self._editing)
+            finally:
+                self._explaining = False
+        elif (name := finite.weight(self.host.model)) is not None:
+            where = f"in the weight {name}"
+        return finite.NotFinite(self._name, step + 1, row // max(1, rows // prompts), where)
+
+    def _editing(self, layer: int) -> str:
+        """The methods that edit a layer."""
+        return "+".join(item.name for item in self.interventions if layer in self.layers[item.name])
 
     def _refuse_read(self, columns: int) -> None:
         """Raises ValueError for a cache that holds what the methods have not seen."""
@@ -364,7 +411,7 @@ class Session:
         self._refuse_continued(ids)
         self._require_whole(ids, embeddings, call)
         self._forget()
-        self._prefill, self._length, self._total = True, total, total
+        self._begun, self._prefill, self._length, self._total = True, True, total, total
         chosen = self.chosen_columns
         if self.images is not None and chosen is None:
             raise ValueError(
@@ -486,11 +533,15 @@ class Session:
         if self._replacing[layer] is None and not self._scaling[layer]:
             # A layer that is only looked into.
             return call.outputs()
-        if batch == self._layout.rows:
-            return self._edited(layer, call)
-        # Paired rows: the negative half stays the plain model's.
-        main, negative = call.rows(0, batch // 2), call.rows(batch // 2, batch)
-        return torch.cat([self._edited(layer, main), negative.outputs()])
+        try:
+            if batch == self._layout.rows:
+                return self._edited(layer, call)
+            # Paired rows: the negative half stays the plain model's.
+            main, negative = call.rows(0, batch // 2), call.rows(batch // 2, batch)
+            return torch.cat([self._edited(layer, main), negative.outputs()])
+        except Exception as error:
+            noted(error, f"method {self._editing(layer)}, layer {layer}, token {self._step + 1}")
+            raise
 
     def _edited(self, layer: int, call: AttentionCall) -> Tensor:
         layout, item = self._layout, self._replacing[layer]

@@ -80,7 +80,41 @@ def _spelled(value: Any) -> str:
     return str(value) if isinstance(value, (int, float, str)) else type(value).__name__
 
 
-def uncompiled(options: dict[str, Any]) -> dict[str, Any]:
+class Numbers:
+    """A logits processor that changes nothing and keeps each row's largest logit on the device, unread.
+
+    It is NaN where any logit is, infinite where one is, and -inf where no token is possible.
+    """
+
+    def __init__(self) -> None:
+        self._largest: list[Tensor] = []
+
+    def __call__(self, _: Tensor, scores: Tensor) -> Tensor:
+        self._largest.append(scores.amax(dim=-1))
+        return scores
+
+    def first_missing(self) -> tuple[int, int, int] | None:
+        """Step, row, and number of rows where a largest logit is first no number; None where all are. Waits once."""
+        if not self._largest:
+            return None
+        missing = ~torch.stack(self._largest).isfinite().cpu()
+        if not bool(missing.any()):
+            return None
+        step, row = missing.nonzero()[0].tolist()
+        return step, row, missing.shape[1]
+
+
+def watched(options: Mapping[str, Any], numbers: Numbers) -> dict[str, Any]:
+    """Options with ``numbers`` in front of the caller's processors, so that it sees what the model gives."""
+    return {**options, "logits_processor": [numbers, *(options.get("logits_processor") or ())]}
+
+
+def one_answer(model: Any, options: Mapping[str, Any]) -> bool:
+    """Whether each prompt gets one answer, by one beam."""
+    return all((effective(model, options, name) or 1) == 1 for name in ("num_beams", "num_return_sequences"))
+
+
+def uncompiled(options: Mapping[str, Any]) -> dict[str, Any]:
     """A compiled decode step would not see the edits of a session."""
     return {"disable_compile": True, **options}
 
