@@ -20,8 +20,10 @@ from tqdm import tqdm
 import registry
 from hallu_models import generation, methods, pictures, provenance, ranks, response_cache, results_saved, self_check
 from hallu_models.engines.passes import image_features
-from hallu_models.hosts import processors
+from hallu_models.finite import NotFinite
+from hallu_models.hosts import generate, processors
 from hallu_models.hosts.host import UnsupportedModel, load
+from hallu_models.notes import notes
 from hallu_models.pace import Pace, peak_memory
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session, chosen_images
@@ -140,6 +142,8 @@ class HalluModel(_Base):
             )
         self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
         self.branch, self.images = branch, images
+        if self.interventions:
+            generate.refuse(self.host.model, generate.ours({}))
         # Nothing is answered where the ground has moved.
         self.proof = self_check.prove(self.host, self.interventions, branch)
         self.seed = seed
@@ -340,6 +344,8 @@ class HalluModel(_Base):
         except Exception as error:
             if len(batch) > 1 and should_reduce_batch_size(error):
                 raise
+            if isinstance(error, NotFinite):
+                raise DocumentError(f"{self._place(batch[error.row])}: {_said(error)}") from error
             others = f" and the {len(batch) - 1} documents batched with it" if len(batch) > 1 else ""
             raise DocumentError(f"{self._place(batch[0])}{others}: {_said(error)}") from error
         return [runner_answers.answer(one.text, one.prompt_tokens, one.tokens) for one in answers]
@@ -459,7 +465,8 @@ def _with_images(content: Any, images: Iterator[Any]) -> Any:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    """The error, and where it arose."""
+    return f"{type(error).__name__}: {error}" + "".join(f" ({note})" for note in notes(error))
 
 
 def _positive(name: str, value: Any) -> int:

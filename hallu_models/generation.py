@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,7 @@ import registry
 from hallu_models import methods
 from hallu_models.conversation_check import checked
 from hallu_models.hosts import forward, processors
+from hallu_models.hosts import generate as generating
 from hallu_models.hosts.inputs import layout_of
 from hallu_models.observations import Observation
 
@@ -197,6 +199,7 @@ def generate(
     observe: bool = True,
     branch: Literal["paired", "sequential"] = "paired",
     images: str | int = "all",
+    streamer: Any = None,
     **parameters: Any,
 ) -> list[Generation]:
     """Answer a batch of conversations, by the plain model (``method=None``) or with a method.
@@ -204,11 +207,19 @@ def generate(
     conversations: each a list of chat messages; :func:`conversation` makes the usual one. until: texts that end an
     answer and are cut off. seed: of sampling. other_images: for methods that contrast with another image, one for each
     image of the batch, or one for all. observe, branch: see :func:`hallu_models.attach`. images: which images of each
-    prompt the method acts on, "all", "last" or a number from 1. parameters: the method's, e.g. ``alpha=2.0``.
-    Raises ValueError for what :func:`hallu_models.conversation_check.checked` refuses.
+    prompt the method acts on, "all", "last" or a number from 1. streamer: of transformers, for one conversation; it is
+    given the tokens as they come. parameters: the method's, e.g. ``alpha=2.0``. Raises ValueError for unknown ones and
+    for what :func:`hallu_models.conversation_check.checked` refuses.
     """
     from hallu_models.attaching import attach
 
+    if method is None or isinstance(method, str):
+        methods.check(method, parameters, OPTIONS)
+    elif parameters:
+        raise ValueError(
+            f"{', '.join(parameters)}: no option of generate(), and {method.name} carries its own parameters; allowed: "
+            f"{', '.join(OPTIONS)}"
+        )
     with attach(
         host, method, observe=observe, branch=branch, other_images=other_images, images=images, **parameters
     ) as session:
@@ -223,7 +234,14 @@ def generate(
             top_p=top_p,
             top_k=top_k,
             num_beams=num_beams,
+            streamer=streamer,
         )
+
+
+OPTIONS = tuple(
+    name for name, one in inspect.signature(generate).parameters.items() if one.kind is inspect.Parameter.KEYWORD_ONLY
+)
+"""Names that :func:`generate` takes itself; others are a method's parameters."""
 
 
 def generate_in(
@@ -237,6 +255,12 @@ def generate_in(
     """As :func:`generate`, in a session that is attached already; ``options`` are transformers' ``generate``'s."""
     conversations = checked(conversations, session.images)
     host = session.host
+    number, beams = len(conversations), options.get("num_beams") or 1
+    if options.get("streamer") is not None and (number, beams) != (1, 1):
+        raise ValueError(
+            f"streamer: {number} conversations, num_beams={beams}; a streamer takes the tokens of one conversation as "
+            "they come: give one, with num_beams=1"
+        )
     if not options.get("do_sample"):
         # Benchmarks write temperature=0, top_p=0 for "greedy"; transformers has no such values.
         options = {key: value for key, value in options.items() if key not in ("temperature", "top_p", "top_k")}
@@ -253,7 +277,10 @@ def generate_in(
     if seed is not None:
         torch.manual_seed(seed)
     with torch.inference_mode():
-        sequences = host.model.generate(**inputs, **options)
+        asked = {**inputs, **generating.ours(options)}
+        # A session that edits nothing leaves the model's generate() alone.
+        answer = host.model.generate
+        sequences = session.checked(answer, asked) if session.idle else answer(**asked)
     layout = layout_of(inputs, host.image_tokens)
     prompt_tokens = (~layout.padding).sum(dim=1).tolist()
     observed = session.observations

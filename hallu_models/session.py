@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from hallu_models import finite
 from hallu_models.engines import branches, rows
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Collector, Passes
@@ -23,6 +24,7 @@ from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions.base import Answer, ContrastStep, Intervention, LayerStep, Prompt, Recorder
 from hallu_models.layout import Layout
+from hallu_models.notes import noted, notes
 from hallu_models.observations import Observation, Record, recorded
 
 Images = str | int
@@ -80,7 +82,9 @@ class Session:
         self._contrasting = next((item for item in interventions if item.contrasts()), None)
         self._collect: Collector | None = None
         self._given: dict[str, Any] = {}
-        self._generating = False
+        self._generating = self._begun = self._explaining = False
+        self._uncached: Tensor | None = None
+        """Ids of the last forward where it was outside of generate() and left no cache to go on from."""
         self._encoded: Any = None
         self._thread = threading.current_thread()
         self._running = threading.RLock()
@@ -220,8 +224,10 @@ class Session:
 
     def _generate(self, original: Any, *args: Any, **options: Any) -> Any:
         self._refuse_other_threads()
-        generate.refuse(self.host.model, options)
-        self._given = generate.prompt(args, options, self.host.inputs)
+        asked = generate.named(self.host.model, args, options)
+        generate.refuse(self.host.model, asked)
+        self._refuse_read(generate.cached(asked))
+        self._given = generate.prompt(asked, self.host.inputs)
         if self._prove is not None:
             given, prove = self._given, self._prove
             # The proof compares with the plain model.
@@ -229,14 +235,72 @@ class Session:
             prove(given)
             self._prove, self._given = None, given
             self._put_on(self._edits)
-        self._generating = True
+        self._generating, self._begun = True, False
         try:
-            output = original(*args, **generate.uncompiled(options))
+            output = self.checked(original, generate.uncompiled(asked))
+        except Exception as error:
+            if not notes(error):
+                noted(error, f"method {self._name}" + (f", token {self._step + 1}" if self._begun else ""))
+            raise
         finally:
             self._generating = False
         if self._passes is not None:
-            self._review(generate.sequences(output), generate.ends(self.host.model, options))
+            self._review(generate.sequences(output), generate.ends(self.host.model, asked))
         return output
+
+    def checked(self, original: Callable[..., Any], asked: Mapping[str, Any]) -> Any:
+        """What ``original`` generates for arguments by name. Raises NotFinite where logits were no numbers."""
+        if self._explaining:
+            return original(**asked)
+        numbers = generate.Numbers()
+        try:
+            output = original(**generate.watched(asked, numbers))
+        except RuntimeError as error:
+            # Sampling from what is no distribution ends the generation; on CUDA nothing can be read afterwards.
+            missing = None
+            with contextlib.suppress(RuntimeError):
+                missing = numbers.first_missing()
+            if missing is None:
+                raise
+            raise self._not_finite(asked, None, *missing) from error
+        if (missing := numbers.first_missing()) is not None:
+            raise self._not_finite(asked, generate.sequences(output), *missing)
+        return output
+
+    def _not_finite(
+        self, asked: Mapping[str, Any], sequences: Tensor | None, step: int, row: int, rows: int
+    ) -> finite.NotFinite:
+        given = generate.prompt(asked, self.host.inputs)
+        ids, where = forward.ids_of(given), ""
+        prompts = rows if ids is None else len(ids)
+        if sequences is not None and generate.one_answer(self.host.model, asked):
+            self._explaining = True
+            try:
+                made = sequences.shape[1] - (0 if ids is None else ids.shape[1])
+                tokens = sequences[:, : sequences.shape[1] - made + step + 1]
+                where = finite.explained(self.host, given, tokens, step, self._editing)
+            finally:
+                self._explaining = False
+        elif (name := finite.weight(self.host.model)) is not None:
+            where = f"in the weight {name}"
+        return finite.NotFinite(self._name, step + 1, row // max(1, rows // prompts), where)
+
+    def _editing(self, layer: int) -> str:
+        """The methods that edit a layer."""
+        return "+".join(item.name for item in self.interventions if layer in self.layers[item.name])
+
+    def _refuse_read(self, columns: int) -> None:
+        """Raises ValueError for a cache that holds what the methods have not seen."""
+        if columns and self._contrasting is not None:
+            raise ValueError(
+                f"the cache given holds {columns} columns already, and {self._contrasting.name} reads the prompt a "
+                "second time for its negative branch, which no cache holds; give the whole prompt and no cache"
+            )
+        if columns and (self._layout is None or columns != self._total):
+            raise ValueError(
+                f"the cache given holds {columns} columns that were not read in this session's latest generation, so "
+                f"{self._name} has not seen them; give the whole prompt and no cache"
+            )
 
     def _review(self, sequences: Tensor, end: int | list[int] | None) -> None:
         """Let the methods look back at the answers, for the observations."""
@@ -309,7 +373,7 @@ class Session:
                 "take assisted decoding off"
             )
 
-    def _after_decoder(self, *_: Any) -> None:
+    def _after_decoder(self, _: Any, args: tuple[Any, ...], output: Any) -> None:
         if threading.current_thread() is not self._thread:
             # A forward that was under way when this session was attached.
             return
@@ -321,6 +385,9 @@ class Session:
                 if missed
                 else f"attention was called in the layers {self._reached}, not in their order, once each"
             )
+        if self._collect is None:
+            left = self._generating or forward.cached_in(output)
+            self._uncached = None if left else forward.ids_of(self._given)
 
     def _after_head(self, _: Any, args: tuple[Any, ...], output: Tensor) -> None:
         if self._branch is not None and self._collect is None:
@@ -341,9 +408,10 @@ class Session:
         """A new generation: find the columns, forget the last one's state, let the methods read the prompt."""
         total = self._total
         ids, mask, token_types = self._prompt(len(embeddings))
+        self._refuse_continued(ids)
         self._require_whole(ids, embeddings, call)
         self._forget()
-        self._prefill, self._length, self._total = True, total, total
+        self._begun, self._prefill, self._length, self._total = True, True, total, total
         chosen = self.chosen_columns
         if self.images is not None and chosen is None:
             raise ValueError(
@@ -408,6 +476,18 @@ class Session:
             for value in found
         )
 
+    def _refuse_continued(self, ids: Tensor) -> None:
+        """Raises ValueError for a forward that goes on where the last one ended, without a cache from it."""
+        before = self._uncached
+        if before is None or self._generating or ids.shape[1] == before.shape[1] or len(ids) != len(before):
+            return
+        if ids.shape[1] == 1 or torch.equal(ids[:, : before.shape[1]], before):
+            raise ValueError(
+                "this forward goes on from the last one, which left no key-value cache, and methods would take it for "
+                "a new prompt: call the model with use_cache=True and the cache of its last output; where nobody "
+                "switched it off, the model's configuration has use_cache=False"
+            )
+
     def _require_whole(self, ids: Tensor, embeddings: Tensor, call: forward.Call) -> None:
         """An empty cache means a prompt's beginning, and the decoder reads all of it at once."""
         if self._generating and call.cache is None:
@@ -453,11 +533,15 @@ class Session:
         if self._replacing[layer] is None and not self._scaling[layer]:
             # A layer that is only looked into.
             return call.outputs()
-        if batch == self._layout.rows:
-            return self._edited(layer, call)
-        # Paired rows: the negative half stays the plain model's.
-        main, negative = call.rows(0, batch // 2), call.rows(batch // 2, batch)
-        return torch.cat([self._edited(layer, main), negative.outputs()])
+        try:
+            if batch == self._layout.rows:
+                return self._edited(layer, call)
+            # Paired rows: the negative half stays the plain model's.
+            main, negative = call.rows(0, batch // 2), call.rows(batch // 2, batch)
+            return torch.cat([self._edited(layer, main), negative.outputs()])
+        except Exception as error:
+            noted(error, f"method {self._editing(layer)}, layer {layer}, token {self._step + 1}")
+            raise
 
     def _edited(self, layer: int, call: AttentionCall) -> Tensor:
         layout, item = self._layout, self._replacing[layer]

@@ -106,7 +106,7 @@ def _(host: Host, patch: pytest.MonkeyPatch) -> Any:
 def _(host: Host, patch: pytest.MonkeyPatch) -> Any:
     kind = type(host.decoder)
     # transformers itself adds what comes behind by name.
-    order = [name for name in forward._names(kind.forward) if name != "use_cache"]
+    order = [name for name in forward.names(kind.forward) if name != "use_cache"]
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         placed = [kwargs.pop(name, None) for name in order[len(args) :]]

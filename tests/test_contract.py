@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
+import numpy as np
 import pytest
 import torch
 from conftest import IMAGE, IMAGE_TOKENS, MIXED, prompts, take, tiny_llava
+from PIL import Image
 from test_session import state_of
 
 import hallu_models
 import registry
-from hallu_models import methods
+from hallu_models import generation, methods
+from hallu_models.hosts.generate import scored
+from hallu_models.self_check import forced
 from hallu_models.session import Session
 
 STEPS = 8
@@ -234,3 +239,61 @@ def test_compositions_keep_rows_apart(method):
     for name in method.split("+"):
         single = generate(model, name, batch, STRONG.get(name, {}), do_sample=False)
         assert together.tolist() != single.tolist()
+
+
+PRECISION = {torch.float32: 1e-5, torch.float16: 0.01, torch.bfloat16: 0.05}
+"""Of the range of a row's logits: what rounding may move them by between two backends."""
+CHOSEN_ALIKE = {torch.float32: 4, torch.float16: 4, torch.bfloat16: 3}
+"""Rows, of four, in which both backends have to make a method choose the same at every token."""
+WITHOUT_LIMIT = {"cicd": {"beta": 1e-30}, "iava": {"beta": 1e-30}, "sevi": {"beta": 1e-30}}
+"""Settings under which no token is too implausible to have a logit."""
+FORCED = torch.randint(4, 64, (4, 4), generator=torch.Generator().manual_seed(9))
+
+
+@functools.cache
+def demo(attention, dtype):
+    """The demo model, and a left-padded batch about pictures of noise with what any method may ask for."""
+    host = hallu_models.load("demo", device="cpu", attn_implementation=attention, dtype=dtype)
+    noise = np.random.default_rng(5)
+    pictures = [Image.fromarray(noise.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(8)]
+    questions = ["Describe this image.", "Is there a cup in the image?", "What can you see in the image?", "Describe."]
+    asked = [
+        [hallu_models.conversation(*pair) for pair in zip(part, questions)] for part in (pictures[:4], pictures[4:])
+    ]
+    return host, *(generation.encode(host, conversations) for conversations in asked), asked[0]
+
+
+def precisely(name, where, attention, dtype):
+    """Logits (T, B, V) of forced tokens, and what the method chose on the way, by row."""
+    parameters = {**STRONG.get(name, {}), **WITHOUT_LIMIT.get(name, {})}
+    if where == "tiny":
+        model = copy.deepcopy(loaded(2, attention)).to(dtype)
+        batch = {key: value.to(dtype) if key == "pixel_values" else value for key, value in prompts(MIXED).items()}
+        made = session(model, name, batch, parameters)
+    else:
+        host, batch, others, conversations = demo(attention, str(dtype).removeprefix("torch."))
+        model, built = host.model, methods.build(name, host.family, host.depth, parameters)
+        rewritten = {
+            item.name: generation.encode(host, [item.rewrite(messages) for messages in conversations])
+            for item in built
+            if item.overrides("rewrite")
+        }
+        made = Session(host, built, other_images=dict(others), rewritten=rewritten, observe=True)
+    assert not bool(batch["attention_mask"].all()), "rows of unequal length"
+    with torch.no_grad(), made.attached():
+        _, logits = scored(model, batch, FORCED.shape[1], force=forced(FORCED))
+    seen = [seen.values for seen in made.observations.values() if seen.values.dtype.kind in "bi"]
+    return logits.float(), [tuple(values[row].tobytes() for values in seen) for row in range(len(FORCED))]
+
+
+@pytest.mark.parametrize("dtype", PRECISION, ids=str)
+@pytest.mark.parametrize("where", ["tiny", "demo"])
+@pytest.mark.parametrize("name", METHODS)
+def test_backends_agree_in_every_precision(name, where, dtype):
+    """Raw logits at the prefill and three later tokens, where rounding has not made a method choose otherwise."""
+    (logits, chosen), (others, chosen_there) = (precisely(name, where, which, dtype) for which in ("sdpa", "eager"))
+    alike = [row for row in range(len(FORCED)) if chosen[row] == chosen_there[row]]
+    assert len(alike) >= CHOSEN_ALIKE[dtype], alike
+    assert bool(logits.isfinite().all()) and bool(others.isfinite().all())
+    found = (logits - others)[:, alike].abs().amax(-1) / (logits.amax(-1) - logits.amin(-1))[:, alike]
+    assert float(found.amax()) <= PRECISION[dtype], found

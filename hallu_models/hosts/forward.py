@@ -28,7 +28,7 @@ class Call:
 
     @classmethod
     def of(cls, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
-        return cls({**dict(zip(_names(type(module).forward), args)), **kwargs})
+        return cls({**dict(zip(names(type(module).forward), args)), **kwargs})
 
     @property
     def cache(self) -> Any:
@@ -82,8 +82,8 @@ class Call:
 
 
 @remembered
-def _names(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Names of the positional parameters of a forward, ``self`` left out."""
+def names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the positional parameters of a method, ``self`` left out."""
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     return tuple(name for name, one in signature(function).parameters.items() if one.kind in kinds)[1:]
 
@@ -132,6 +132,16 @@ def types_of(inputs: Mapping[str, Any]) -> Tensor | None:
 
 
 # Caches.
+
+
+def is_cache(value: Any) -> bool:
+    """Whether a value is a key-value cache."""
+    return isinstance(value, Cache)
+
+
+def cached_in(output: Any) -> bool:
+    """Whether a decoder gave back a cache, so that the next forward can go on from this one."""
+    return any(map(is_cache, output if isinstance(output, tuple) else output.values()))
 
 
 def columns_in(cache: Any) -> int:

@@ -21,9 +21,16 @@ REFUSED = {
 """Ways of generating under which a method could not act, or not on every token."""
 
 
+def named(model: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call of ``generate`` by name, those too that were given by position."""
+    found = {**dict(zip(forward.names(type(model).generate), args)), **options}
+    # What it calls its first argument are the prompt's ids.
+    return {forward.IDS if name == "inputs" and value is not None else name: value for name, value in found.items()}
+
+
 def effective(model: Any, options: Mapping[str, Any], name: str) -> Any:
-    """The value of a setting: of the call, else of the configuration given, else the model's own."""
-    if options.get(name) is not None:
+    """The value of a setting: of the call, None too, else of the configuration given, else the model's own."""
+    if name in options:
         return options[name]
     for source in (options.get("generation_config"), model.generation_config):
         if (found := getattr(source, name, None)) is not None:
@@ -36,34 +43,85 @@ def refuse(model: Any, options: Mapping[str, Any]) -> None:
     for name, reason in REFUSED.items():
         value = effective(model, options, name)
         if value is not None and not (name == "guidance_scale" and value == 1):
-            raise ValueError(f"{name}={_spelled(value)}{_where(options, name)}: {reason}; set {name}=None")
-    if effective(model, options, "use_cache") is False:
+            where, fix = _where(options, name, "None")
+            raise ValueError(f"{name}={_spelled(value)}{where}: {reason}; {fix}")
+    cached = effective(model, options, "use_cache")
+    if not cached and (cached is not None or "use_cache" in options):
+        where, fix = _where(options, "use_cache", "True")
         raise ValueError(
-            f"use_cache=False{_where(options, 'use_cache')}: methods need the key-value cache to tell the prompt from "
-            "decoding; set use_cache=True"
+            f"use_cache={cached}{where}: methods need the key-value cache to tell the prompt from decoding; {fix}"
         )
 
 
-def _where(options: Mapping[str, Any], name: str) -> str:
-    if options.get(name) is not None:
-        return ""
-    given = getattr(options.get("generation_config"), name, None) is not None
-    return f" in the {'generation_config given' if given else 'generation configuration of the model'}"
+def _where(options: Mapping[str, Any], name: str, better: str) -> tuple[str, str]:
+    """Where a setting is made, and how it is mended."""
+    fix = f"set {name}={better}"
+    if name in options:
+        return "", fix
+    if getattr(options.get("generation_config"), name, None) is not None:
+        return " in the generation_config given", f"{fix} there"
+    return (
+        " in the generation configuration of the model",
+        f"call generate() with {name}={better}, or take it out of the checkpoint's generation_config.json",
+    )
+
+
+def cached(options: Mapping[str, Any]) -> int:
+    """Columns in the cache that a call of ``generate`` is given; 0 without one."""
+    return max((forward.columns_in(value) for value in options.values() if forward.is_cache(value)), default=0)
+
+
+def ours(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of our own calls: what a checkpoint says of the cache, which changes no answer, is overruled."""
+    return {"use_cache": True, "prefill_chunk_size": None, **options}
 
 
 def _spelled(value: Any) -> str:
     return str(value) if isinstance(value, (int, float, str)) else type(value).__name__
 
 
-def uncompiled(options: dict[str, Any]) -> dict[str, Any]:
+class Numbers:
+    """A logits processor that changes nothing and keeps each row's largest logit on the device, unread.
+
+    It is NaN where any logit is, infinite where one is, and -inf where no token is possible.
+    """
+
+    def __init__(self) -> None:
+        self._largest: list[Tensor] = []
+
+    def __call__(self, _: Tensor, scores: Tensor) -> Tensor:
+        self._largest.append(scores.amax(dim=-1))
+        return scores
+
+    def first_missing(self) -> tuple[int, int, int] | None:
+        """Step, row, and number of rows where a largest logit is first no number; None where all are. Waits once."""
+        if not self._largest:
+            return None
+        missing = ~torch.stack(self._largest).isfinite().cpu()
+        if not bool(missing.any()):
+            return None
+        step, row = missing.nonzero()[0].tolist()
+        return step, row, missing.shape[1]
+
+
+def watched(options: Mapping[str, Any], numbers: Numbers) -> dict[str, Any]:
+    """Options with ``numbers`` in front of the caller's processors, so that it sees what the model gives."""
+    return {**options, "logits_processor": [numbers, *(options.get("logits_processor") or ())]}
+
+
+def one_answer(model: Any, options: Mapping[str, Any]) -> bool:
+    """Whether each prompt gets one answer, by one beam."""
+    return all((effective(model, options, name) or 1) == 1 for name in ("num_beams", "num_return_sequences"))
+
+
+def uncompiled(options: Mapping[str, Any]) -> dict[str, Any]:
     """A compiled decode step would not see the edits of a session."""
     return {"disable_compile": True, **options}
 
 
-def prompt(args: tuple[Any, ...], options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """What a call of ``generate`` gives the model to read."""
-    named = {forward.IDS: args[0], **options} if args else options
-    return forward.prompt(named, names)
+def prompt(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """What a call of ``generate``, its arguments by name, gives the model to read."""
+    return forward.prompt(options, names)
 
 
 def ends(model: Any, options: Mapping[str, Any]) -> int | list[int] | None:
@@ -81,10 +139,12 @@ def scored(
 ) -> tuple[Tensor, Tensor]:
     """Tokens (A, T) and logits (T, A, V), as the model gives them, of exactly ``steps`` tokens.
 
-    force: a logits processor. Whatever the checkpoint's configuration says of sampling and beams is overruled.
+    force: a logits processor. Whatever the checkpoint's configuration says of sampling, beams and ways of generating is
+    overruled.
     """
     output = model.generate(
         **inputs,
+        **ours(dict.fromkeys(REFUSED)),
         **{"do_sample": False, "num_beams": 1, "num_return_sequences": 1, **options},
         max_new_tokens=steps,
         min_new_tokens=steps,
