@@ -125,7 +125,10 @@ def test_a_run_names_the_document_whose_image_is_cut_off(load, truncation_on):  
 def test_the_other_image_of_a_contrast_is_whole_too(load, truncation_on):  # noqa: F811
     model = load("llava_cicd", batch_size=4)
     files = [encoded(seed=0), cut(encoded(seed=1))]
-    with pytest.raises(RuntimeError, match=r"task a_task, split test, document 0: the other image, of document 1: OSError: image file is trunc"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"task a_task, split test, document 0: the other image, of document 1: OSError: image file is trunc",
+    ):
         model.generate_until(requests(model, files)[:1])
 
 
