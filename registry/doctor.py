@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import platform
+import shlex
 import subprocess
 import sys
 import warnings
@@ -20,6 +21,7 @@ from registry.runner.names import MODEL_GROUP
 GROUPS = (MODEL_GROUP, METHOD_GROUP, task_folders.GROUP)
 PACKAGES = ("lmms-eval", "torch", "transformers", "accelerate", "evaluate", "pyyaml")
 TRIAL_SECONDS = 300
+REINSTALL = f"correct the file, or pip install --force-reinstall --no-deps {DISTRIBUTION}"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class Report:
 
 def examine(*, load_plugins: bool = True) -> Report:
     """Look at everything. ``load_plugins=False`` lists the entry points without trying them."""
+    # It takes its lines from here.
+    from registry import surroundings
+
     report = Report()
     with warnings.catch_warnings():
         # The report itself says what is left out.
@@ -77,6 +82,7 @@ def examine(*, load_plugins: bool = True) -> Report:
         report.sections["Plugins"] = tried(trial()) if load_plugins else listed()
         report.sections["Cards and families"] = data_files()
         report.sections["Tasks"] = task_state()
+        report.sections["Environment"] = surroundings.lines()
     return report
 
 
@@ -112,11 +118,19 @@ def shadowed() -> list[Line]:
     """Packages of ours that another file takes the place of."""
     found = shadows.find()
     return [
-        Line(False, name, f"{found[name]} is imported in its place", "rename it, or start from another folder")
+        Line(False, name, f"{found[name]} is imported in its place", _away(found[name]))
         if name in found
         else Line(True, name, "not shadowed")
         for name in shadows.PACKAGES
     ]
+
+
+def _away(path: Path) -> str:
+    return f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}, or start from another folder"
+
+
+def _uninstall(distribution: str) -> str:
+    return f"repair {distribution}, or pip uninstall {distribution.partition(' ')[0]}"
 
 
 def trial() -> dict[tuple[str, str], str | None]:
@@ -147,14 +161,14 @@ def tried(errors: dict[tuple[str, str], str | None]) -> list[Line]:
             error = errors.get((group, plugin.name), "the process ended or took too long while this was loaded")
             what, origin = f"{group}: {plugin.name}", f"{plugin.value} ({plugin.distribution})"
             if error is not None:
-                fix = f"repair or uninstall {plugin.distribution}"
+                fix = _uninstall(plugin.distribution)
                 if group == MODEL_GROUP and culprit is None:
                     fix += "; lmms-eval stops at the first model plugin that fails and misses those after it"
                     culprit = plugin
                 lines.append(Line(False, what, f"{origin} fails: {error}", fix))
             elif group == MODEL_GROUP and culprit is not None:
                 state = f"{origin} loads, but lmms-eval never reaches it behind {culprit.name}"
-                lines.append(Line(False, what, state, f"repair or uninstall {culprit.distribution}"))
+                lines.append(Line(False, what, state, _uninstall(culprit.distribution)))
             else:
                 lines.append(Line(True, what, f"{origin} loads"))
     return lines + left_out()
@@ -175,7 +189,12 @@ def left_out() -> list[Line]:
 
     lazy.interventions()
     return [
-        Line(False, f"{problem.plugin.group}: {problem.plugin.name}", str(problem), "rename or uninstall it")
+        Line(
+            False,
+            f"{problem.plugin.group}: {problem.plugin.name}",
+            str(problem),
+            _uninstall(problem.plugin.distribution),
+        )
         for problem in plugins.problems()
         if problem.plugin.group != task_folders.GROUP
     ]
@@ -188,11 +207,11 @@ def data_files() -> list[Line]:
         try:
             lines.append(Line(True, f"card {name}", cards.load(name).fidelity))
         except CardError as error:
-            lines.append(Line(False, f"card {name}", str(error), "correct the file or reinstall the package"))
+            lines.append(Line(False, f"card {name}", str(error), REINSTALL))
     try:
         lines.append(Line(True, "families", ", ".join(family.load())))
     except CardError as error:
-        lines.append(Line(False, "families", str(error), "correct the file or reinstall the package"))
+        lines.append(Line(False, "families", str(error), REINSTALL))
     return lines
 
 

@@ -113,6 +113,7 @@ def test_examine_covers_every_section_and_loads_nothing_when_asked_not_to() -> N
         "Plugins",
         "Cards and families",
         "Tasks",
+        "Environment",
     ]
     assert all(line.ok for line in report.sections["Cards and families"])
     assert all("loads" not in line.state for line in report.sections["Plugins"])
