@@ -96,6 +96,9 @@ COMMANDS: Mapping[str, Command] = {
         "hallu_models.calibrate.command:run",
         "hallu_models.calibrate.command:arguments",
     ),
+    "completion": Command(
+        "print what bash or zsh needs to complete hallu", "registry.completion:run", "registry.completion:arguments"
+    ),
     "doctor": Command(
         "check the installation; exit code 1 if something is wrong",
         "registry.listing:doctor",

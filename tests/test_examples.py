@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import pytest
 from test_plugin_package import PACKAGE
 
 import hallu_models
+import hallu_tasks
 import registry
 from hallu_models.demo import held_out
 from hallu_models.hosts.host import DEMO
-from registry import cli
+from registry import cli, task_folders
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -90,3 +93,22 @@ def test_an_evaluation_loop(images):
     assert [text.strip() for text in found["with_method"]] == expected(images, prompts, "vhr")
     assert found["plain"] != found["with_method"]
     assert found["answers"](found["questions"]) == found["plain"], "the method is still on the model"
+
+
+@pytest.mark.parametrize("title", ["eight GPUs", "SLURM"])
+def test_a_recipe_is_a_script_whose_commands_exist(title):
+    """bash reads it, accelerate knows its options, and the model and the task are there."""
+    from accelerate.commands.launch import launch_command_parser
+
+    script = block(f"recipe: {title}")
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    command = re.search(r"accelerate launch (.*?)'?$", script, re.DOTALL)[1].replace("\\\n", " ")
+    numbers = {"$SLURM_NNODES": "2", "$((8 * SLURM_NNODES))": "16", "$SLURM_NODEID": "1", "$MAIN": "node1"}
+    for name, value in numbers.items():
+        command = command.replace(f'"{name}"', value)
+    launched = launch_command_parser().parse_args(shlex.split(command))
+    assert launched.module and launched.training_script == "registry.evaluation"
+    assert launched.num_processes == 8 * launched.num_machines
+    given = dict(zip(launched.training_script_args[::2], launched.training_script_args[1::2]))
+    assert given["--model"] in registry.models()
+    assert given["--tasks"] in {task.name for task in task_folders.scan(Path(hallu_tasks.path()))[0]}
