@@ -9,9 +9,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from registry import outcome, task_hook
+from registry import outcome
 from registry.doctor import Line
 from registry.errors import did_you_mean, near
+from registry.runner import task_hook
 
 __all__ = ["lines"]
 
