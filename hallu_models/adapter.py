@@ -144,7 +144,8 @@ class HalluModel(_Base):
         self.branch, self.images = branch, images
         if self.interventions:
             generate.refuse(self.host.model, generate.ours({}))
-        # Nothing is answered where the ground has moved.
+        # What a session refuses is said first; and nothing is answered where the ground has moved.
+        Session(self.host, self.interventions, branch=branch, images=images)
         self.proof = self_check.prove(self.host, self.interventions, branch)
         self.seed = seed
         self._features: dict[bytes, torch.Tensor] = {}

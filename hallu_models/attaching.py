@@ -46,14 +46,19 @@ def attach(
         with held(model), INSPECTING:
             host = inspect(model, processor)
     interventions = methods.build(method, host.family, host.depth, parameters)
-    prove = None
-    if check and not self_check.is_proven(host, interventions, branch):
-        if host.processor is None:
-            prove = partial(self_check.prove, host, interventions, branch)
-        else:
-            self_check.prove(host, interventions, branch)
+    unproven = check and not self_check.is_proven(host, interventions, branch)
+    later = unproven and host.processor is None
     session = Session(
-        host, interventions, observe=observe, branch=branch, other_images=other_images, images=images, prove=prove
+        host,
+        interventions,
+        observe=observe,
+        branch=branch,
+        other_images=other_images,
+        images=images,
+        prove=partial(self_check.prove, host, interventions, branch) if later else None,
     )
+    # What a session refuses is said before anything is run.
+    if unproven and not later:
+        self_check.prove(host, interventions, branch)
     with session.attached():
         yield session

@@ -193,7 +193,7 @@ def test_it_leaves_nothing_behind(family, method):
 
     generate = model.generate
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "generate", lambda **options: generate(**options, logits_processor=[fail]))
+        patch.setattr(model, "generate", lambda **options: generate(**{**options, "logits_processor": [fail]}))
         with pytest.raises(ZeroDivisionError):
             answers(family, method, numbers)
     assert state_of(model) == before

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from lmms_eval.utils import simple_parse_args_string
 from written_runs import BASE, write
 
+from hallu_models import methods
 from hallu_tasks import amber_files, answers, matching, pope_answers, results, show
-from registry import arguments, card_file, cards, cli, layers, methods, preset_file
+from registry import arguments, card_file, cards, cli, layers, preset_file
 
 CASES = int(os.environ.get("HALLU_FUZZ", "2000"))
 DOCUMENTED = (ValueError, OSError)
