@@ -252,9 +252,9 @@ class Session:
         """What ``original`` generates for arguments by name. Raises NotFinite where logits were no numbers."""
         if self._explaining:
             return original(**asked)
-        numbers = generate.Numbers()
         try:
-            output = original(**generate.watched(asked, numbers))
+            with generate.looked_at(self.host.causal) as numbers:
+                output = original(**asked)
         except RuntimeError as error:
             # Sampling from what is no distribution ends the generation; on CUDA nothing can be read afterwards.
             missing = None

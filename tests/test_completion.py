@@ -30,7 +30,7 @@ def test_commands_are_completed() -> None:
     ("words", "expected"),
     [
         (("methods", "--v"), ["--verbose"]),
-        (("doctor", "--"), ["--help", "--json", "--quick"]),
+        (("models", "--"), ["--help", "--json"]),
         (("score", "cha"), ["chair"]),
         (("score", "chair", "--ans"), ["--answers"]),
         (("completion", "z"), ["zsh"]),

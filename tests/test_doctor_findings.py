@@ -77,7 +77,7 @@ def variable(name: str, value: str) -> Plant:
 
 
 PLANTED: dict[str, tuple[Plant, str, str]] = {
-    "version out of range": (out_of_range, "outside the supported range >=99", "pip install 'transformers>=99'"),
+    "version out of range": (out_of_range, "outside the tested range >=99", "pip install 'transformers>=99'"),
     "missing package": (missing, "not installed", "pip install 'accelerate"),
     "shadowing file": (shadowed, "registry.py is imported in its place", "mv {home}/registry.py"),
     "broken plugin": (broken_plugin, "OSError: no licence", "pip uninstall my-dist"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +14,7 @@ from conftest import MIXED, prompts, tiny_llava
 from PIL import Image
 from test_contract import session
 from test_session import state_of
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 import hallu_models
 from hallu_models import generation, models
@@ -23,6 +25,7 @@ from hallu_models.interventions.base import Intervention
 
 BATCH = prompts(MIXED)
 STEPS = 6
+OTHERS = torch.tensor([token for token in range(64) if token != 5])
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,23 @@ def test_impossible_tokens_are_no_error(branch):
 
 def test_looking_reads_nothing_back_while_it_generates():
     """A tensor without data can be read by nobody."""
-    numbers = generate.Numbers()
-    scores = torch.empty(4, 64, device="meta")
-    assert numbers(None, scores) is scores
+    made = CausalLMOutputWithPast(logits=torch.empty(4, 1, 64, device="meta"))
+    with generate.looked_at(torch.nn.Identity()) as numbers:
+        assert numbers(None, (), made) is None
+
+
+def test_a_logit_that_is_taken_away_again_is_seen():
+    with pytest.raises(NotFinite, match="token 4 in row 3"):
+        answered(tiny_llava(4), Spoiled(), remove_invalid_values=True)
+
+
+def test_a_generate_that_was_wrapped_keeps_its_processors(monkeypatch):
+    model = tiny_llava(4)
+    only = functools.partial(
+        model.generate, logits_processor=[lambda _, scores: scores.index_fill(1, OTHERS, -math.inf)]
+    )
+    monkeypatch.setattr(model, "generate", only)
+    assert set(answered(model, "vhr")[:, -STEPS:].reshape(-1).tolist()) == {5}
 
 
 def test_a_checkpoint_that_is_broken_ends_a_run_of_the_control_arm_with_its_document(tmp_path, monkeypatch):

@@ -185,6 +185,14 @@ def logits_of(output: Any) -> Tensor:
     return output.logits  # type: ignore[no-any-return]
 
 
+def made_in(output: Any) -> Tensor | None:
+    """(B, L or 1, V) of a model's output, by its kind where it has no such name; None where there is none."""
+    found = getattr(output, "logits", None)
+    values = output if isinstance(output, tuple) else output.values()
+    wide = (one for one in values if isinstance(one, Tensor) and one.ndim == 3 and one.is_floating_point())
+    return next(wide, None) if found is None else found
+
+
 def plain_logits(model: Any, inputs: Mapping[str, Any]) -> Tensor:
     """(B, L, V) of one forward over model inputs, without a cache."""
     return logits_of(model(**inputs, use_cache=False))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -72,8 +74,8 @@ def cached(options: Mapping[str, Any]) -> int:
 
 
 def ours(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of our own calls: what a checkpoint says of the cache, which changes no answer, is overruled."""
-    return {"use_cache": True, "prefill_chunk_size": None, **options}
+    """Options of our own calls; what a checkpoint says of caches and compiling changes no answer and is overruled."""
+    return {"use_cache": True, "prefill_chunk_size": None, **uncompiled(options)}
 
 
 def _spelled(value: Any) -> str:
@@ -81,17 +83,19 @@ def _spelled(value: Any) -> str:
 
 
 class Numbers:
-    """A logits processor that changes nothing and keeps each row's largest logit on the device, unread.
+    """A forward hook that changes nothing and keeps each row's largest logit on the device, unread.
 
     It is NaN where any logit is, infinite where one is, and -inf where no token is possible.
     """
 
     def __init__(self) -> None:
         self._largest: list[Tensor] = []
+        self._thread = threading.current_thread()
 
-    def __call__(self, _: Tensor, scores: Tensor) -> Tensor:
-        self._largest.append(scores.amax(dim=-1))
-        return scores
+    def __call__(self, _: Any, args: tuple[Any, ...], output: Any) -> None:
+        # Models without a session may be generated with by several threads.
+        if threading.current_thread() is self._thread and (made := forward.made_in(output)) is not None:
+            self._largest.append(made[:, -1].amax(dim=-1))
 
     def first_missing(self) -> tuple[int, int, int] | None:
         """Step, row, and number of rows where a largest logit is first no number; None where all are. Waits once."""
@@ -104,9 +108,15 @@ class Numbers:
         return step, row, missing.shape[1]
 
 
-def watched(options: Mapping[str, Any], numbers: Numbers) -> dict[str, Any]:
-    """Options with ``numbers`` in front of the caller's processors, so that it sees what the model gives."""
-    return {**options, "logits_processor": [numbers, *(options.get("logits_processor") or ())]}
+@contextlib.contextmanager
+def looked_at(causal: Any) -> Iterator[Numbers]:
+    """Inside, the logits of each forward are looked at, as hooks that were there before have left them."""
+    numbers = Numbers()
+    hook = causal.register_forward_hook(numbers)
+    try:
+        yield numbers
+    finally:
+        hook.remove()
 
 
 def one_answer(model: Any, options: Mapping[str, Any]) -> bool:
@@ -151,7 +161,6 @@ def scored(
         logits_processor=[] if force is None else [force],
         output_logits=True,
         return_dict_in_generate=True,
-        disable_compile=True,
     )
     if len(output.logits) < steps:
         raise HostMismatch(f"generate() gave the logits of {len(output.logits)} tokens, not of {steps}")
