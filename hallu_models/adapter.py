@@ -146,7 +146,8 @@ class HalluModel(_Base):
             generate.refuse(self.host.model, generate.ours({}))
         # What a session refuses is said first; and nothing is answered where the ground has moved.
         Session(self.host, self.interventions, branch=branch, images=images)
-        self.proof = self_check.prove(self.host, self.interventions, branch)
+        with ranks.ending_all(self._world_size):
+            self.proof = self_check.prove(self.host, self.interventions, branch)
         self.seed = seed
         self._features: dict[bytes, torch.Tensor] = {}
         self.system_prompt = self._resolve_system_prompt(system_prompt)
