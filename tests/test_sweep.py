@@ -377,8 +377,8 @@ def sleeping(
         [sys.executable, "-m", "registry.cli", "sweep", *BASIC],
         stderr=subprocess.PIPE,
         text=True,
-        # A shell starts what it puts into the background without SIGINT, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # A shell starts what it puts into the background without SIGINT, and nohup without SIGHUP; both are inherited.
+        preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)] and None,
     )
     record = tmp_path / "calls.pid"
     deadline = time.monotonic() + 60
