@@ -131,8 +131,11 @@ def check(
     devices = [torch.cuda.current_device()] if host.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices), torch.inference_mode():
-            given = few_rows(inputs) if inputs is not None else pictured(host, len(engines))
-            largest = _Check(host, tuple(engines), branch, given).run()
+            given, one = (
+                pictured(host, number) if inputs is None else few_rows(inputs, number)
+                for number in (max(2, len(engines)), 1)
+            )
+            largest = _Check(host, tuple(engines), branch, given).run(one)
     except torch.OutOfMemoryError:
         raise
     except HostMismatch as error:
@@ -168,7 +171,7 @@ def _failed(model: Any, engines: Sequence[str], what: str) -> SelfCheckFailed:
 
 
 def pictured(host: Host, number: int) -> Any:
-    """Model inputs of questions of unequal length about pictures of noise, two at least."""
+    """Model inputs of so many questions of unequal length about pictures of noise."""
     from PIL import Image
 
     noise = np.random.default_rng(0)
@@ -177,7 +180,7 @@ def pictured(host: Host, number: int) -> Any:
         generation.conversation(
             Image.fromarray(noise.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)), asked[row % len(asked)]
         )
-        for row in range(max(2, number))
+        for row in range(number)
     ]
     return generation.encode(host, questions)
 
@@ -186,12 +189,12 @@ SIDE = 224
 """Height and width of the pictures, in pixels."""
 
 
-def few_rows(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Two rows of model inputs, where rows are all that their first axes count; else all of them."""
+def few_rows(inputs: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """So many rows of model inputs, where rows are all that their first axes count; else all of them."""
     ids = forward.ids_of(inputs)
     if ids is None or not all(isinstance(value, Tensor) and len(value) == len(ids) for value in inputs.values()):
         return dict(inputs)
-    return {name: value[:2] for name, value in inputs.items()}
+    return {name: value[:number] for name, value in inputs.items()}
 
 
 class _Check:
@@ -202,27 +205,33 @@ class _Check:
         assert ids is not None
         self.rows, self.length = ids.shape
 
-    def run(self) -> float:
-        """Largest difference of an ineffective edit. Raises HostMismatch."""
+    def run(self, one: Mapping[str, Any]) -> float:
+        """Largest difference of an ineffective edit; ``one`` is a prompt for beams. Raises HostMismatch."""
         model = self.host.model
         tokens, plain = generate.scored(model, self.inputs, STEPS)
         # A first generation leaves things of its own behind.
         before = hosts.fingerprint(model)
         probes = tuple(self.probes())
         _, logits = self.answered(
-            probes, force=forced(tokens.repeat_interleave(2, dim=0)), do_sample=True, num_return_sequences=2
+            probes,
+            self.inputs,
+            force=forced(tokens.repeat_interleave(2, dim=0)),
+            do_sample=True,
+            num_return_sequences=2,
         )
         self.require_phases(probes)
         largest = self.compare(plain, logits, probes)
-        calm = tuple(replace(probe, own=None, seen=Seen()) for probe in probes)
-        self.answered(calm, force=swapped(), num_beams=2)
+        # A pass reads the prompt, whatever follows it.
+        chosen = [probe for probe in probes if not isinstance(probe, PassProbe)] or probes
+        calm = tuple(replace(probe, own=None, seen=Seen()) for probe in chosen)
+        self.answered(calm, one, force=swapped(), num_beams=2)
         self.require_phases(calm)
         if hosts.fingerprint(model) != before:
             raise HostMismatch("the model is not what it was before a method was put on and taken off")
         return largest
 
     def probes(self) -> Iterator[Probe]:
-        """A probe an engine, in the first and the last layer; maps have theirs to themselves."""
+        """A probe an engine, in the first and the last layer; maps have theirs to themselves, and passes end early."""
         layers: tuple[int, ...] = () if self.host.closed else tuple(sorted({0, self.host.depth - 1}))
         kinds: dict[str, Callable[..., Probe]] = {
             "last row": RowProbe, "maps": MapProbe, "head outputs": HeadProbe,
@@ -232,14 +241,16 @@ class _Check:
             where = layers
             if engine == BRANCH:
                 where = ()
+            elif engine == "passes":
+                where = tuple(range(min(2, self.host.depth)))
             elif {"last row", "maps"} <= set(self.engines) and len(layers) > 1:
                 where = layers[:1] if engine == "maps" else layers[1:]
             yield kinds[engine](where=where, own=number % self.rows, tolerance=self.tolerance)
 
-    def answered(self, probes: tuple[Probe, ...], **options: Any) -> tuple[Tensor, Tensor]:
+    def answered(self, probes: tuple[Probe, ...], inputs: Mapping[str, Any], **options: Any) -> tuple[Tensor, Tensor]:
         session = Session(self.host, probes, branch=self.branch or "paired")
         with session.attached():
-            found = generate.scored(self.host.model, self.inputs, STEPS, **options)
+            found = generate.scored(self.host.model, inputs, STEPS, **options)
         for probe in probes:
             if probe.seen.problems:
                 raise HostMismatch(probe.seen.problems[0])
