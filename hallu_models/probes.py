@@ -34,14 +34,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Probe(Intervention):
-    """A method that changes nothing in the even rows of a batch, and all it can in some of the odd ones.
+    """A method that changes nothing in most rows of a batch, and all it can in some.
 
-    where: layers. own: the prompt whose two rows are edited drastically, the odd one in the prefill and the even one in
-    the last forward; None for none.
+    where: layers. own: the prompt whose rows are edited drastically, its last copy in the prefill and its first one in
+    the last forward; None for none. copies: rows of a prompt, one behind another.
     """
 
     where: tuple[int, ...] = ()
     own: int | None = None
+    copies: int = 2
     tolerance: float = 0.0
     seen: Seen = field(default_factory=Seen)
 
@@ -52,7 +53,7 @@ class Probe(Intervention):
         """(B,) rows that are edited drastically in a forward; 0 is the prefill. ``like`` (B, ...)."""
         chosen = torch.zeros(len(like), dtype=torch.bool, device=like.device)
         if self.own is not None and step in (0, STEPS - 1):
-            chosen[2 * self.own + (step == 0)] = True
+            chosen[self.copies * self.own + (self.copies - 1 if step == 0 else 0)] = True
         return chosen
 
     def edited(self, values: Tensor) -> Tensor:
@@ -154,7 +155,7 @@ class BranchProbe(Probe):
     def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
         self.seen.phases.append((at.step == 0, at.step))
         # Edits of other probes reach the main rows alone, and those of their own prompts.
-        mine = slice(None) if self.own is None else slice(2 * self.own, 2 * self.own + 1)
+        mine = slice(None) if self.own is None or self.copies == 1 else slice(2 * self.own, 2 * self.own + 1)
         found = apart(negative[mine], logits[mine])
         self.seen.require(
             found <= self.tolerance or (self.own is not None and at.step == STEPS - 1),

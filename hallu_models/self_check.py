@@ -203,7 +203,9 @@ class _Check:
         self.tolerance = TOLERANCE.get(host.model.dtype, TOLERANCE[torch.bfloat16])
         ids = forward.ids_of(inputs)
         assert ids is not None
-        self.rows, self.length = ids.shape
+        self.rows = len(ids)
+        # A contrast leaves nothing behind in its row, which can then prove a drastic edit and none.
+        self.copies = 1 if self.engines == (BRANCH,) else 2
 
     def run(self, one: Mapping[str, Any]) -> float:
         """Largest difference of an ineffective edit; ``one`` is a prompt for beams. Raises HostMismatch."""
@@ -215,9 +217,9 @@ class _Check:
         _, logits = self.answered(
             probes,
             self.inputs,
-            force=forced(tokens.repeat_interleave(2, dim=0)),
+            force=forced(tokens.repeat_interleave(self.copies, dim=0)),
             do_sample=True,
-            num_return_sequences=2,
+            num_return_sequences=self.copies,
         )
         self.require_phases(probes)
         largest = self.compare(plain, logits, probes)
@@ -245,7 +247,9 @@ class _Check:
                 where = tuple(range(min(2, self.host.depth)))
             elif {"last row", "maps"} <= set(self.engines) and len(layers) > 1:
                 where = layers[:1] if engine == "maps" else layers[1:]
-            yield kinds[engine](where=where, own=number % self.rows, tolerance=self.tolerance)
+            # The first prompt is the padded one: where rows have no copies, it stays as it is.
+            own = (number if self.copies > 1 else self.rows - 1) % self.rows
+            yield kinds[engine](where=where, own=own, copies=self.copies, tolerance=self.tolerance)
 
     def answered(self, probes: tuple[Probe, ...], inputs: Mapping[str, Any], **options: Any) -> tuple[Tensor, Tensor]:
         session = Session(self.host, probes, branch=self.branch or "paired")
@@ -265,12 +269,13 @@ class _Check:
                 raise HostMismatch(f"one prefill and then single steps were expected, not {said or 'nothing'}")
 
     def compare(self, plain: Tensor, logits: Tensor, probes: tuple[Probe, ...]) -> float:
-        """Logits (STEPS, B, V) of the plain model and (STEPS, 2B, V) of the edited rows."""
-        ineffective, effective = logits[:, ::2], logits[:, 1::2]
+        """Logits (STEPS, B, V) of the plain model and (STEPS, copies * B, V) of the edited rows."""
+        ineffective, effective = logits[:, :: self.copies], logits[:, self.copies - 1 :: self.copies]
         largest = 0.0
         for step in range(STEPS):
             for row in range(self.rows):
-                if step == STEPS - 1 and any(probe.own == row for probe in probes):
+                drastic = step == STEPS - 1 or (step == 0 and self.copies == 1)
+                if drastic and any(probe.own == row for probe in probes):
                     continue
                 found = apart(ineffective[step, row], plain[step, row])
                 largest = max(largest, found)
