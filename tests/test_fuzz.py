@@ -252,6 +252,7 @@ def test_results_files(content: bytes) -> None:
         if run is not None:
             assert isinstance(run.limited, dict) and isinstance(run.groups, dict)
             documented(show.as_text, run)
+            documented(show.as_json, run)
 
 
 @cases()
@@ -281,12 +282,15 @@ def arm(task: str, content: bytes, samples: bytes) -> Iterator[results.Run | Non
 
 
 def damaged_arms() -> st.SearchStrategy[tuple[str, bytes, bytes]]:
-    """A task with its results and samples, the latter damaged."""
+    """A task with its results and samples, one of them damaged."""
 
     def of(task: str) -> st.SearchStrategy[tuple[str, bytes, bytes]]:
         content, samples = WHOLE[task]
         lines = [json.loads(line) for line in samples.splitlines()]
-        return file_of(lines, lines=True).map(lambda found: (task, content, found))
+        return st.one_of(
+            file_of(lines, lines=True).map(lambda found: (task, content, found)),
+            file_of(json.loads(content)).map(lambda found: (task, found, samples)),
+        )
 
     return st.sampled_from(EVERY).flatmap(of)
 
@@ -299,7 +303,7 @@ def _printed(runs: list[results.Run]) -> None:
 
 @cases(1.5)
 @given(damaged_arms())
-def test_comparisons_of_damaged_samples(given: tuple[str, bytes, bytes]) -> None:
+def test_comparisons_of_damaged_runs(given: tuple[str, bytes, bytes]) -> None:
     task, content, samples = given
     with arm(task, *WHOLE[task]) as right, arm(task, content, samples) as run:
         if right is not None and run is not None:
@@ -316,7 +320,7 @@ def _exported(run: results.Run, place: Path) -> None:
 
 @cases(0.5)
 @given(damaged_arms())
-def test_exports_of_damaged_samples(given: tuple[str, bytes, bytes]) -> None:
+def test_exports_of_damaged_runs(given: tuple[str, bytes, bytes]) -> None:
     with arm(*given) as run, tempfile.TemporaryDirectory() as place:
         if run is not None:
             documented(_exported, run, Path(place))
