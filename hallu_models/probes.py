@@ -112,7 +112,9 @@ class TextProbe(Probe):
         # Blocks of rows make several calls a layer.
         if at.step == len(self.seen.phases):
             self.note(at)
-        hidden = float(attention.masked_fill(at.columns.visible[:, None, None], 0.0).amax())
+        assert at.rows is not None
+        counted = ~at.columns.visible[:, None, None] & at.rows[:, None, :, None]
+        hidden = float(attention.where(counted, 0.0).amax())
         self.seen.require(hidden < 1e-6, f"a row behind the image gives padding an attention of {hidden:.2g}")
         return self.edited(attention)
 
