@@ -173,17 +173,17 @@ class EarlyProbe(LogitsProbe):
 
 @dataclass(frozen=True)
 class DecodingProbe(Probe):
-    """The plain model's own ``tokens`` (B, T), one after another; ``logits`` are those of each step (B, V)."""
+    """The plain model's own ``tokens`` (B, T), one after another; ``given`` are the logits of each step (B, V)."""
 
     name: ClassVar[str] = "self-check of decoding"
 
     tokens: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
-    logits: list[Tensor] = field(default_factory=list)
+    given: list[Tensor] = field(default_factory=list)
 
     def decode(self, run: Decoding) -> Tensor:
-        self.logits.append(run.next(processed=False))
+        self.given.append(run.next(processed=False))
         for step in range(1, self.tokens.shape[1]):
-            self.logits.append(run.next(self.tokens[:, step - 1], processed=False))
+            self.given.append(run.next(self.tokens[:, step - 1], processed=False))
         return torch.cat([run.ids, self.tokens[:, -1:]], dim=1)
 
 

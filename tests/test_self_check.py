@@ -47,9 +47,7 @@ def test_it_passes_on_every_family(family, name):
 
 @pytest.mark.parametrize(("family", "engine"), LACKING)
 def test_what_a_family_lacks_is_refused_by_name(family, engine):
-    with pytest.raises(
-        UnsupportedModel, match=f"needs the {engine} of .*: a layer of type OPTDecoderLayer has 2 parts"
-    ):
+    with pytest.raises(UnsupportedModel, match=f"needs the {engine} of .*: a layer of type OPT.* has 2 parts"):
         self_check.check(host(family), (engine,))
 
 

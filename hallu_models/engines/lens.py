@@ -57,7 +57,7 @@ class Lens:
                 f"{found:.2g} of the largest"
             )
 
-    def logits(self, layer: int, normed: bool = True) -> Tensor:
+    def of(self, layer: int, normed: bool = True) -> Tensor:
         """(B, V) in float32 of the last position. Raises ValueError for a layer that was not asked for."""
         if layer not in self.layers:
             raise ValueError(

@@ -174,7 +174,7 @@ class Answering:
         if self._lens is not None:
             self._lens.prove(last)
         layout = rows.layout.on(last.device)
-        for item in self.plan.logits:
+        for item in self.plan.on_logits:
             at = self._logits_step(item.name, layout)
             edited = item.token_logits(last, at)
             if item is self.plan.contrasting and active is not None:
@@ -189,7 +189,7 @@ class Answering:
     def _early(self, name: str, layer: int, normed: bool = True) -> Tensor:
         if self._lens is None:
             raise ValueError(f"{name} looks into layer {layer}, but its early_layers() names none")
-        return self._lens.logits(layer, normed)
+        return self._lens.of(layer, normed)
 
     # The prompt.
 

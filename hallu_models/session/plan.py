@@ -23,7 +23,7 @@ class Plan:
     """Methods on a model. layers: of each method, by name. attended: layers whose attention is edited or looked into.
 
     attention: the points at work in a layer, in order, each with its methods. hidden: the same of points in
-    hidden states, by point and layer. logits: methods that act on next-token logits; one may be contrasting, and
+    hidden states, by point and layer. on_logits: methods that act on next-token logits; one may be contrasting, and
     negative is the plan of its negative rows.
     """
 
@@ -32,7 +32,7 @@ class Plan:
     attended: tuple[int, ...]
     attention: Mapping[int, tuple[tuple[AttentionPoint, tuple[Intervention, ...]], ...]]
     hidden: dict[tuple[HiddenPoint, int], tuple[Intervention, ...]]
-    logits: tuple[Intervention, ...]
+    on_logits: tuple[Intervention, ...]
     early: tuple[int, ...]
     contrasting: Intervention | None
     deciding: Intervention | None
@@ -91,7 +91,7 @@ class Plan:
     @property
     def idle(self) -> bool:
         """Nothing to do."""
-        return not (self.attended or self.hidden or self.logits or self.early or self.deciding)
+        return not (self.attended or self.hidden or self.on_logits or self.early or self.deciding)
 
     @property
     def hidden_edits(self) -> tuple[tuple[HiddenPoint, int], ...]:

@@ -111,7 +111,7 @@ class Session(Beside):
             after(point.part(host, layer), partial(own.hidden, point, layer))
         for layer, module in own.looked_into.items():
             after(module, partial(own.after_layer, layer))
-        if plan.logits or plan.early:
+        if plan.on_logits or plan.early:
             after(host.causal, own.after_model)
         if plan.contrasting is not None and self._mode == "sequential":
             after(host.causal.get_output_embeddings(), own.after_head)
