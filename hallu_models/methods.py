@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hallu_models.interventions.base import Intervention
-from registry import family as families
-from registry import layers, lazy, matrix, params, preset_file
+from registry.arguments import params, preset_file
+from registry.cards import layers
+from registry.model_families import family as families
+from registry.model_families import matrix
+from registry.plugins import lazy
 
 Method = str | Intervention | None
 
@@ -25,9 +28,9 @@ def check(method: str | None, parameters: Mapping[str, Any], reserved: Iterable[
     """Parameters per method, coerced to their types: all that can be checked without a model.
 
     ``parameters`` may name their method ("vhr.alpha") where a composition needs it, and ``preset`` a file whose values
-    the other parameters overlay (:mod:`registry.preset_file`). ``reserved`` are names that the caller takes itself, for
-    messages. Raises ValueError subclasses for unknown methods and parameters, and for values that are malformed or out
-    of range.
+    the other parameters overlay (:mod:`registry.arguments.preset_file`). ``reserved`` are names that the caller takes
+    itself, for messages. Raises ValueError subclasses for unknown methods and parameters, and for values that are
+    malformed or out of range.
     """
     preset, parameters = preset_file.taken(parameters, names(method))
     split, _ = params.split_arguments(parameters, method, reserved)

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import registry
-from registry import card_text, matrix
+from registry.cards import card_text
+from registry.model_families import matrix
 
 README = Path(__file__).parent.parent / "README.md"
 

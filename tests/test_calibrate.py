@@ -18,7 +18,8 @@ from hallu_models.demo import held_out
 from hallu_models.hosts.inputs import with_answer
 from hallu_models.interventions import ad_hh
 from hallu_tasks.scoring import vocabulary
-from registry import cli, preset_file
+from registry.arguments import preset_file
+from registry.commands import cli
 from registry.errors import BadArgument, CardError
 
 PRESET = preset_file.PresetFile("vhr", "demo", 8, {"layers": "4-6", "alpha": 1.5}, "by hand")

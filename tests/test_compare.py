@@ -24,7 +24,7 @@ from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
 from hallu_tasks.report import cells
 from hallu_tasks.scoring import paired
-from registry import cli
+from registry.commands import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 QUICK = ("--resamples", "400")

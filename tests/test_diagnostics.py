@@ -15,7 +15,7 @@ from conftest import prompts, take
 import hallu_models
 from hallu_models.diagnostics import command, flow, mentions, readings, subjects
 from hallu_models.hosts import attention, host
-from registry import cli
+from registry.commands import cli
 
 
 @pytest.fixture(scope="module")

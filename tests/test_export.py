@@ -23,7 +23,7 @@ from hallu_tasks.chair import task as chair_task
 from hallu_tasks.export import every_eval_ever, required
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
-from registry import cli
+from registry.commands import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 SCHEMAS = os.environ.get("EEE_SCHEMA_DIR")

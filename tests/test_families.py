@@ -16,7 +16,8 @@ import hallu_models
 import registry
 from hallu_models import generation
 from hallu_models.generation import conversation
-from registry import cards, matrix
+from registry.cards import built_in
+from registry.model_families import matrix
 
 STEPS = 4
 LAYERS = (1, 2, 3)
@@ -31,7 +32,7 @@ STRONG = {
 }
 """Settings under which a method acts visibly on four layers and a handful of image tokens."""
 
-METHODS = cards.names()
+METHODS = built_in.names()
 MATRIX = matrix.table(METHODS)
 CELLS = [(family, method) for family in registry.families() for method in METHODS]
 ACTING = [(family, method) for family, method in CELLS if MATRIX[family][method].status != "refused"]
@@ -125,7 +126,7 @@ def differ(found, other):
 @acting
 def test_identity_settings_are_the_plain_model(family, method):
     numbers = rows(family)
-    agree(answered(family, method, numbers, dict(cards.load(method).identity)), answered(family, None, numbers))
+    agree(answered(family, method, numbers, dict(built_in.load(method).identity)), answered(family, None, numbers))
 
 
 @acting
@@ -166,7 +167,7 @@ def expectation(family, method, prompt, number):
     if method == "cicd":
         main = reference.forward(host(family), prompt.extended)
     else:
-        main = reference.sevi(prompt, LAYERS, 2.0, cards.load("sevi").settings(family)["others"])
+        main = reference.sevi(prompt, LAYERS, 2.0, built_in.load("sevi").settings(family)["others"])
     with_other = generation.encode(host(family), [conversation(OTHERS[number], ROWS[number][1])])
     other = reference.forward(host(family), reference.extended(dict(with_other), prompt.answer))
     return reference.contrasted(main, other, prompt, with_other["input_ids"].shape[1], 0.1)
@@ -304,7 +305,7 @@ def test_models_that_no_method_can_act_on_are_refused_with_the_reason(name):
 
 
 def test_every_refused_model_is_tried():
-    from registry import family
+    from registry.model_families import family
 
     assert set(family.refused()) <= set(others.REFUSED)
     for name, row in family.refused().items():

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, ImageOps
 from test_adapter import CAPTION, load, recovery  # noqa: F401 - fixtures
 
 from hallu_models import pictures
-from registry import cli
+from registry.commands import cli
 
 
 def encoded(form: str = "JPEG", seed: int = 0) -> bytes:

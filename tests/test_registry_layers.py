@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry import layers
+from registry.cards import layers
 from registry.errors import BadArgument
 
 

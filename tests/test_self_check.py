@@ -12,7 +12,7 @@ import hallu_models
 import registry
 from hallu_models import self_check
 from hallu_models.hosts import forward
-from registry import cli
+from registry.commands import cli
 
 SETS = {
     "vhr": (("head outputs", "passes"), None),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import hallu_tasks
-from registry import cli
+from registry.commands import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 COMMIT = "c0ffee" * 6 + "cafe"

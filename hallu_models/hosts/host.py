@@ -15,7 +15,7 @@ from hallu_models import generation
 from hallu_models.generation import Conversation, Generation
 from hallu_models.hosts import attention, forward, processors
 from hallu_models.methods import Method
-from registry import family
+from registry.model_families import family
 
 DEMO = Path(__file__).parents[1] / "demo" / "checkpoint"
 

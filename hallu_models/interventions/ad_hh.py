@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hallu_models.interventions.base import Intervention, LayerStep
-from registry import layers
+from registry.cards import layers
 from registry.errors import BadArgument
 
 AUTO = "auto"

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from torch import Tensor
 
 from hallu_models.layout import Columns, Layout
-from registry import cards, layers, params
+from registry.arguments import params
+from registry.cards import built_in, layers
 
 if TYPE_CHECKING:
     from hallu_models.engines.branches import Negative
@@ -108,9 +109,9 @@ class Intervention:
         )
 
     @classmethod
-    def card(cls) -> cards.Card | None:
+    def card(cls) -> built_in.Card | None:
         """The method's card; None for a third-party method without one."""
-        return cards.load(cls.name) if cls.name in cards.names() else None
+        return built_in.load(cls.name) if cls.name in built_in.names() else None
 
     def bind(self: Self, family: str | None, depth: int) -> Self:
         """A copy whose ``auto`` parameters hold the card's setting for this family and number of layers.

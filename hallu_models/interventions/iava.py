@@ -18,7 +18,7 @@ from hallu_models.generation import Conversation, Message
 from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.interventions.base import ContrastStep, Intervention, Prompt
 from hallu_models.layout import Layout
-from registry import layers
+from registry.cards import layers
 
 CUMULATIVE_SHARE = 0.5
 
