@@ -9,7 +9,6 @@ from hallu_models.interventions.base import Intervention
 from registry.arguments import params, preset_file
 from registry.cards import layers
 from registry.model_families import family as families
-from registry.model_families import matrix
 from registry.plugins import lazy
 
 Method = str | Intervention | None
@@ -86,8 +85,8 @@ def _built(method: str | None, family: str | None, parameters: Mapping[str, Any]
 
 def _refuse_cell(known: str | None, method: str) -> None:
     row = families.load().get(known or "")
-    if row is not None and (found := matrix.cell(row, method)).status == "refused":
-        works = [name for name in lazy.interventions().names() if matrix.cell(row, name).status != "refused"]
+    if row is not None and (found := row.cell(lazy.card(method))).status == "refused":
+        works = [name for name in lazy.interventions().names() if row.cell(lazy.card(name)).status != "refused"]
         raise params.BadArgument(
             f"{method} is refused on the family {known}: {found.reason}; allowed there: {', '.join(works) or 'none'}"
         )

@@ -16,7 +16,7 @@ README = Path(__file__).parent.parent / "README.md"
 def generated() -> dict[str, str]:
     """Text between ``<!-- name -->`` and ``<!-- /name -->`` by name."""
     methods = registry.methods()
-    return {"methods": card_text.markdown(list(methods.values())), "matrix": matrix.markdown(list(methods))}
+    return {"methods": card_text.markdown(list(methods.values())), "matrix": matrix.markdown(methods.values())}
 
 
 def renewed(text: str) -> str:

@@ -357,7 +357,7 @@ def test_layer_rules_say_that_they_scale(method, depth, said):
 
 
 def test_a_refused_cell_is_refused_where_the_method_is_built(monkeypatch):
-    row = dataclasses.replace(registry.families()["gemma3"], cells={"eah": Cell("refused", "for this test")})
+    row = dataclasses.replace(registry.families()["gemma3"], uses={"attention": Cell("refused", "for this test")})
     monkeypatch.setattr("registry.model_families.family.load", lambda: {"gemma3": row})
     with pytest.raises(ValueError, match="eah is refused on the family gemma3: for this test"):
         methods.build("eah", "gemma3", 4, {})

@@ -97,6 +97,7 @@ def test_a_minimal_card_is_read(tmp_path: Path) -> None:
             "is not a number",
         ),
         ({"version": "1"}, "version", "is not a whole number"),
+        ({"uses": ["attention", "eyes"]}, "uses[1]", "'eyes' is not one of attention, image_grid, other_images"),
     ],
 )
 def test_a_malformed_card_names_file_and_key(tmp_path: Path, changes: dict[str, Any], key: str, problem: str) -> None:
@@ -256,10 +257,25 @@ def test_families_are_found_by_model_type() -> None:
     assert "hallu" not in registry.families()
 
 
+def test_what_a_family_refuses_follows_from_what_a_method_uses() -> None:
+    refused, limited = family.Cell("refused", "no heads"), family.Cell("limited", "by size")
+    row = dataclasses.replace(registry.families()["llava"], uses={"other_images": limited, "attention": refused})
+    card = dataclasses.replace(built_in.load("vhr"), uses=())
+    assert row.cell(card) == family.WORKS
+    assert row.cell(dataclasses.replace(card, uses=("other_images",))) == limited
+    assert row.cell(dataclasses.replace(card, uses=("other_images", "attention"))) == refused
+    assert row.cell(dataclasses.replace(card, uses=("image_grid",))) == family.WORKS
+    assert dataclasses.replace(row, uses={family.ANYTHING: limited}).cell(card) == limited
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("a: {title: A, checkpoint: x/a}", "a.model_types: is missing"),
+        (
+            "a: {title: A, checkpoint: x/a, model_types: [a], uses: {vhr: {refused: R}}}",
+            "a.uses.vhr: is not one of attention, image_grid, other_images, anything",
+        ),
         ("a: {title: A, checkpoint: x/a, model_types: [t], kind: k}", "a.kind: unknown key"),
         (
             "a: {title: A, checkpoint: x/a, model_types: [t]}\nb: {title: B, checkpoint: x/b, model_types: [t]}",

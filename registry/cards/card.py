@@ -11,6 +11,13 @@ from registry.cards.parameter import Parameter
 Fidelity = Literal["paper", "reconstructed", "port", "third-party"]
 FIDELITIES: tuple[str, ...] = get_args(Fidelity)
 
+USES: Mapping[str, str] = {
+    "attention": "heads that attend to the image, which it reads or edits",
+    "image_grid": "image tokens that are a square grid over one picture",
+    "other_images": "another image in the place of the prompt's",
+}
+"""What a method can use of a model that not every model has."""
+
 
 @dataclass(frozen=True)
 class Paper:
@@ -47,7 +54,7 @@ class Card:
     parameters), ``port`` (known through another project's implementation) or ``third-party`` (from another
     distribution, nothing known about it). ``mechanism`` holds the steps, each with its provenance.
     ``identity`` is a setting at which the method is the plain model. ``presets`` holds, per model family,
-    the values that differ from the parameters' defaults or are published for it.
+    the values that differ from the parameters' defaults or are published for it. ``uses`` are keys of :data:`USES`.
     """
 
     name: str
@@ -65,6 +72,7 @@ class Card:
     notes: tuple[str, ...]
     published: tuple[Published, ...]
     version: int
+    uses: tuple[str, ...] = ()
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of this name, None where there is none."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from registry.cards.card import FIDELITIES, Card, Fidelity, Paper, Published
+from registry.cards.card import FIDELITIES, USES, Card, Fidelity, Paper, Published
 from registry.cards.parameter import KINDS, SOURCES, Kind, Parameter
 from registry.files.data_file import Section, open_file
 
@@ -42,6 +42,7 @@ def read(path: Path) -> Card:
         notes=top.texts("notes", required=False),
         published=tuple(_published(section) for section in top.items("published")),
         version=top.whole("version"),
+        uses=top.texts("uses", required=False),
     )
     top.finish()
     _check(card, top)
@@ -130,6 +131,9 @@ def _check(card: Card, top: Section) -> None:
         top.fail("implementation", f"{card.implementation!r} is not of the form package.module:Class")
     if card.fidelity == "reconstructed" and not any("?" in parameter.source for parameter in card.parameters):
         top.fail("fidelity", 'reconstructed asks for at least one parameter with source "[?]"')
+    for number, use in enumerate(card.uses):
+        if use not in USES:
+            top.fail(f"uses[{number}]", f"{use!r} is not one of {', '.join(USES)}")
     for number, step in enumerate(card.mechanism):
         if not _STEP.search(step):
             top.fail(f"mechanism[{number}]", "end the step with where it comes from: [P], [C], [3] or [?]")

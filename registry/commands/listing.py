@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from registry import terminal
 from registry.cards import built_in, card_text
@@ -51,7 +52,7 @@ def methods(arguments: argparse.Namespace) -> int:
 def _matrix(arguments: argparse.Namespace) -> int:
     from registry.model_families import matrix
 
-    chosen = (lazy.card(arguments.name).name,) if arguments.name else built_in.names()
+    chosen = [lazy.card(arguments.name)] if arguments.name else [built_in.load(name) for name in built_in.names()]
     if arguments.json:
         print_json(matrix.table(chosen))
     elif arguments.markdown:
@@ -80,7 +81,7 @@ def families(arguments: argparse.Namespace) -> int:
     """``hallu families``."""
     rows = family.load().values()
     if arguments.json:
-        print_json(list(rows))
+        print_json([{**_fields(row), "cells": row.cells} for row in rows])
     else:
         head = ("FAMILY", "MODELS", "DEFAULT CHECKPOINT", "MODEL TYPES")
         print(table(head, [(r.id, r.title, r.checkpoint or "-", ", ".join(r.model_types)) for r in rows]))
@@ -147,7 +148,7 @@ def print_json(value: object) -> None:
 
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return _plain(_fields(value))
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -155,6 +156,10 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return os.fspath(value) if isinstance(value, Path) else value
+
+
+def _fields(value: Any) -> dict[str, object]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def _first_sentence(text: str) -> str:

@@ -9,10 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from registry.cards import built_in
+from registry.cards.card import USES, Card
 from registry.files import data_file
 
 IMAGES = ("any", "by prompt", "all or none", "one")
 """How many images a prompt may have, and how the processor takes them."""
+
+ANYTHING = "anything"
+"""The use that every method has."""
 
 Status = Literal["works", "limited", "refused"]
 
@@ -25,6 +30,9 @@ class Cell:
     reason: str
 
 
+WORKS = Cell("works", "")
+
+
 @dataclass(frozen=True)
 class Family:
     """``checkpoint`` and ``revision`` are the default weights (Hub id; None is the newest revision).
@@ -34,7 +42,8 @@ class Family:
     chat template for checkpoints without one. ``images`` tells how the processor takes them: ``any`` number a prompt,
     as one list; ``by prompt``, a list for each prompt; ``all or none``, likewise, but in every prompt of a batch or in
     none; ``one`` for every prompt. ``limits`` are the known limits of the
-    models themselves. ``cells`` holds the methods that are limited or refused here.
+    models themselves. ``uses`` holds what is limited or refused here of what methods use, the keys of
+    :data:`registry.cards.card.USES`, and under :data:`ANYTHING` what holds for every method.
     """
 
     id: str
@@ -45,7 +54,18 @@ class Family:
     prompt: str | None
     images: str
     limits: tuple[str, ...]
-    cells: Mapping[str, Cell]
+    uses: Mapping[str, Cell]
+
+    def cell(self, method: Card) -> Cell:
+        """Whether a method works here, by what it uses: a refusal counts before a limit."""
+        found = [self.uses[use] for use in (*method.uses, ANYTHING) if use in self.uses]
+        return next((cell for cell in found if cell.status == "refused"), found[0] if found else WORKS)
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        """The built-in methods that are limited or refused here."""
+        cells = {name: self.cell(built_in.load(name)) for name in built_in.names()}
+        return {name: cell for name, cell in cells.items() if cell.status != "works"}
 
 
 @dataclass(frozen=True)
@@ -81,8 +101,11 @@ def read(path: Path) -> dict[str, Family]:
             prompt=section.optional_text("prompt"),
             images=section.choice("images", IMAGES, "any"),
             limits=section.texts("limits", required=False),
-            cells={one.name: _cell(one) for one in section.sections("cells", required=False)},
+            uses={one.name: _cell(one) for one in section.sections("uses", required=False)},
         )
+        for use in family.uses:
+            if use not in (*USES, ANYTHING):
+                section.fail(f"uses.{use}", f"is not one of {', '.join((*USES, ANYTHING))}")
         section.finish()
         for model_type in family.model_types:
             if model_type in owner:

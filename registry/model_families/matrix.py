@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
+from registry.cards.card import Card
 from registry.model_families import family
-from registry.model_families.family import Cell, Family
+from registry.model_families.family import Cell
 
-WORKS = Cell("works", "")
 MARKS = {"works": "yes", "limited": "within limits", "refused": "no"}
 
 
-def table(methods: Sequence[str]) -> dict[str, dict[str, Cell]]:
+def table(methods: Iterable[Card]) -> dict[str, dict[str, Cell]]:
     """Cell of every family and method; the families that are refused as a whole come last."""
-    found = {name: {method: cell(row, method) for method in methods} for name, row in family.load().items()}
-    refused = {name: dict.fromkeys(methods, Cell("refused", row.reason)) for name, row in family.refused().items()}
-    return {**found, **refused}
+    cards = list(methods)
+    found = {name: {card.name: row.cell(card) for card in cards} for name, row in family.load().items()}
+    none = {name: {card.name: Cell("refused", row.reason) for card in cards} for name, row in family.refused().items()}
+    return {**found, **none}
 
 
-def cell(row: Family, method: str) -> Cell:
-    """Whether the method works on a family; it does where the family's entry says nothing of it."""
-    return row.cells.get(method, WORKS)
-
-
-def text(methods: Sequence[str]) -> tuple[list[tuple[str, ...]], list[str]]:
+def text(methods: Iterable[Card]) -> tuple[list[tuple[str, ...]], list[str]]:
     """Rows of the table, its head first, and the notes that its numbers point to."""
-    cells, notes = table(methods), list[str]()
-    rows: list[tuple[str, ...]] = [("FAMILY", *methods)]
+    cards, notes = list(methods), list[str]()
+    cells = table(cards)
+    rows: list[tuple[str, ...]] = [("FAMILY", *(card.name for card in cards))]
     for name, by_method in cells.items():
         rows.append((name, *(_marked(one, notes) for one in by_method.values())))
     return rows, notes
 
 
-def markdown(methods: Sequence[str]) -> str:
+def markdown(methods: Iterable[Card]) -> str:
     """The README's table."""
     rows, notes = text(methods)
     head, *body = rows
-    lines = [("family", *(f"`{method}`" for method in methods)), ("---",) * len(head)]
+    lines = [("family", *(f"`{name}`" for name in head[1:])), ("---",) * len(head)]
     lines += [(f"`{name}`", *marks) for name, *marks in body]
     table_lines = [f"| {' | '.join(line)} |" for line in lines]
     limits = [f"* `{row.id}`: {limit}" for row in family.load().values() for limit in row.limits]
