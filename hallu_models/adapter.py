@@ -118,7 +118,7 @@ class HalluModel(_Base):
                 )
             pretrained, revision = default.checkpoint, revision or default.revision
         # Wrong names end the run before minutes go into loading a model.
-        methods.check(chosen, parameters, model_args.MODEL)
+        parsed = methods.parse(chosen, parameters, model_args.MODEL)
         chosen_images(images)
         # Ranks wait for the slowest at the end, which may take hours on a large task; one that fails ends them all.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
@@ -141,7 +141,7 @@ class HalluModel(_Base):
                 f"--model {self.model_id}: pretrained={pretrained} is of model type "
                 f"'{self.host.model_type}', not of the family {self.family}; use --model {fitting}"
             )
-        self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
+        self.interventions = methods.build(chosen, self.host.family, self.host.depth, parsed)
         self.branch, self.images = branch, images
         if self.interventions:
             generate.refuse(self.host.model, generate.ours({}))
@@ -168,7 +168,7 @@ class HalluModel(_Base):
             "versions": source.versions(),
         }
         if self._rank == 0:
-            for line in methods.scaled_layers(chosen, self.host.family, self.host.depth, parameters):
+            for line in methods.scaled_layers(chosen, self.host.family, self.host.depth, parsed):
                 logger.info(line)
             if self.proof:
                 logger.info(f"self-check passed ({self.proof.seconds:.1f} s)")
