@@ -116,7 +116,7 @@ def test_it_is_gone_with_its_package(installed):
     installed.pip("uninstall", "--yes", "hallu-spotlight")
     assert "spotlight" not in installed("-m", "registry.commands.cli", "methods")
     assert "Model 'llava_spotlight' not found in available models" in installed(*RUN)
-    generic = ("-c", "from registry import lazy; lazy.resolve('spotlight')")
+    generic = ("-c", "from registry.plugins import lazy; lazy.resolve('spotlight')")
     assert "unknown method 'spotlight'; `hallu methods` lists all of them" in installed(*generic)
 
 
