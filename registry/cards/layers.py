@@ -42,7 +42,7 @@ class Malformed(ValueError):
     """Text outside the grammar; the message is the rest of a sentence that begins with the text."""
 
 
-def resolve(spec: object, depth: int, *, argument: str = "layers", method: str = "vhr") -> tuple[int, ...]:
+def resolve(spec: object, depth: int, *, argument: str = "layers", method: str = "method") -> tuple[int, ...]:
     """Layer numbers, sorted and without repetition, of a decoder with ``depth`` layers.
 
     ``spec`` is text, a number, or a sequence of numbers.
@@ -71,7 +71,7 @@ def resolve(spec: object, depth: int, *, argument: str = "layers", method: str =
     return tuple(sorted(chosen))
 
 
-def scaled(spec: object, depth: int, *, method: str = "vhr") -> str | None:
+def scaled(spec: object, depth: int, *, method: str = "method") -> str | None:
     """A sentence on layers that come from a rule for another depth; None where the rule is for this one or none."""
     text = parse(spec)
     wholes = {int(whole) for whole in re.findall(r"/(\d+)", text)}
