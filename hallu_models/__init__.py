@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hallu_models.attaching import attach
-    from hallu_models.generation import Generation, conversation
-    from hallu_models.hosts.host import Host, UnsupportedModel, load
+    from hallu_models.conversations import conversation
+    from hallu_models.generation import Generation
+    from hallu_models.hosts.host import UnsupportedModel
+    from hallu_models.loading import Host, load
     from hallu_models.session import Session
 
 __all__ = ["Generation", "Host", "Session", "UnsupportedModel", "attach", "conversation", "load"]
 
 _HOME = {
     "Generation": "generation",
-    "Host": "hosts.host",
+    "Host": "loading",
     "Session": "session",
     "UnsupportedModel": "hosts.host",
     "attach": "attaching",
-    "conversation": "generation",
-    "load": "hosts.host",
+    "conversation": "conversations",
+    "load": "loading",
 }
 
 

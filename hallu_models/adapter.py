@@ -19,12 +19,14 @@ from tqdm import tqdm
 
 import registry
 from hallu_models import generation, methods, pictures, provenance, ranks, response_cache, results_saved, self_check
-from hallu_models.engines.passes import image_features
+from hallu_models.conversations import Conversation, images_of
 from hallu_models.finite import NotFinite
 from hallu_models.hosts import generate, processors
-from hallu_models.hosts.host import UnsupportedModel, load
+from hallu_models.hosts.host import UnsupportedModel
+from hallu_models.loading import load
 from hallu_models.notes import notes
 from hallu_models.pace import Pace, peak_memory
+from hallu_models.processing import image_features
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session, chosen_images
 from registry.arguments import model_args, params
@@ -362,7 +364,7 @@ class HalluModel(_Base):
             with pictures.truncation_off():
                 messages = doc_to_messages(documents[doc_id])
                 messages = self._apply_system_prompt(messages, self.system_prompt)
-                images = iter([pictures.decoded(one, "a picture") for one in generation.images_of(messages)])
+                images = iter([pictures.decoded(one, "a picture") for one in images_of(messages)])
             return [{**message, "content": _with_images(message["content"], images)} for message in messages]
         except Exception as error:
             raise DocumentError(f"{self._place(request)}: {_said(error)}") from error
@@ -386,10 +388,10 @@ class HalluModel(_Base):
                     f"and split {split} has only one document"
                 )
 
-    def _other_images(self, request: Instance, messages: generation.Conversation) -> list[Any]:
+    def _other_images(self, request: Instance, messages: Conversation) -> list[Any]:
         """For each image of the request, one of another document: the same choice in every run and batch."""
         _, doc_to_messages, _, doc_id, task, split = runner_requests.read(request)
-        own = generation.images_of(messages)
+        own = images_of(messages)
         documents = self._documents(task, split)
         rng = random.Random(f"{self.seed} {task} {split} {doc_id}")
         wanted = len(own) if self._pick == "random" else OTHER_DOCUMENTS
@@ -400,7 +402,7 @@ class HalluModel(_Base):
             number = rng.randrange(len(documents))
             try:
                 with pictures.truncation_off():
-                    other = generation.images_of(doc_to_messages(documents[number]))
+                    other = images_of(doc_to_messages(documents[number]))
             except Exception as error:
                 raise DocumentError(
                     f"{self._place(request)}: the other image, of document {number}: {_said(error)}"

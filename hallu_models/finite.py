@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hallu_models.hosts import generate
-
-if TYPE_CHECKING:
-    from hallu_models.hosts.host import Host
+from hallu_models.hosts.host import Host
 
 FIX = (
     "float16 ends at 65504: where numbers grew too large, load the model with dtype=bfloat16 or float32, or weaken the "

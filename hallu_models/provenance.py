@@ -19,7 +19,8 @@ import torch
 from accelerate.utils import gather_object
 
 import registry
-from hallu_models.hosts.host import DEMO, Host
+from hallu_models.hosts.checkpoints import DEMO
+from hallu_models.hosts.host import Host
 from registry.runner import model_class
 from registry.runner import requests as runner_requests
 from registry.runner.requests import Instance

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hallu_models import generation
+from hallu_models import processing
+from hallu_models.conversations import conversation
 from hallu_models.engines.branches import Mode
 from hallu_models.hosts import forward, generate
 from hallu_models.hosts import host as hosts
@@ -145,25 +146,6 @@ def check(
     return Proof(tuple(engines), branch, time.perf_counter() - began, largest)
 
 
-def findings(loading: Mapping[str, Any]) -> Iterator[tuple[bool, str, str, str]]:
-    """Whether each engine holds on a checkpoint, its name, what was found, and what mends it.
-
-    ``loading`` are arguments of :func:`hallu_models.load`.
-    """
-    host = hosts.load(**loading)
-    # Where no attention can be acted on, predictions can still be contrasted.
-    ways: list[tuple[str, Mode | None]] = [] if host.closed else [(one, None) for one in ENGINES if one != BRANCH]
-    for engine, branch in [*ways, (BRANCH, "paired"), (BRANCH, "sequential")]:
-        name = f"{engine}, {branch}" if branch else engine
-        try:
-            proof = check(host, (engine,), branch)
-        except SelfCheckFailed as error:
-            said, _, advice = str(error).partition("\n")
-            yield False, name, said, advice
-        else:
-            yield True, name, f"holds, to {proof.largest:.1e} of the logits' range ({proof.seconds:.1f} s)", ""
-
-
 def _failed(model: Any, engines: Sequence[str], what: str) -> SelfCheckFailed:
     return SelfCheckFailed(
         f"self-check failed on {type(model).__name__} ({', '.join(engines)}), so nothing was answered: {what}"
@@ -177,12 +159,10 @@ def pictured(host: Host, number: int) -> Any:
     noise = np.random.default_rng(0)
     asked = ["Describe the image.", "Is there a dog in the image? Answer yes or no."]
     questions = [
-        generation.conversation(
-            Image.fromarray(noise.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)), asked[row % len(asked)]
-        )
+        conversation(Image.fromarray(noise.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)), asked[row % len(asked)])
         for row in range(number)
     ]
-    return generation.encode(host, questions)
+    return processing.encode(host, questions)
 
 
 SIDE = 224

@@ -16,7 +16,7 @@ from hallu_models import finite
 from hallu_models.engines import branches, rows
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Collector, Passes
-from hallu_models.generation import ends_of
+from hallu_models.engines.tokens import ends_of
 from hallu_models.hosts import attention, forward, generate, processors
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.hosts.host import Host, UnsupportedModel

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import hallu_models
-from hallu_models import generation, methods, models
+from hallu_models import methods, models, processing
 from hallu_models.calibrate import hallucination_heads, prompts, vision_layers
 from hallu_models.demo import held_out
 from hallu_models.hosts.inputs import with_answer
@@ -99,9 +99,9 @@ def test_heads_are_silenced_one_a_row():
     host = hallu_models.load("demo", device="cpu")
     (subject,) = prompts.drawn(1)
     tokens = [11, 12, 13]
-    inputs = with_answer(generation.encode(host, [subject.conversation()] * 2), tokens)
+    inputs = with_answer(processing.encode(host, [subject.conversation()] * 2), tokens)
     found = hallucination_heads._likelihoods(host, inputs, tokens, 3, [5, 0])
-    alone = with_answer(generation.encode(host, [subject.conversation()]), tokens)
+    alone = with_answer(processing.encode(host, [subject.conversation()]), tokens)
     weight = host.attention[3].o_proj.weight
     size = weight.shape[1] // host.heads
     for row, head in enumerate((5, 0)):
@@ -221,7 +221,7 @@ def test_images_and_prompts_of_the_user(tmp_path, capsys):
     ],
 )
 def test_bad_calls_are_refused_before_the_model_is_loaded(given, message, capsys, monkeypatch):
-    monkeypatch.setattr("hallu_models.hosts.host.load", lambda **_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("hallu_models.loading.load", lambda **_: pytest.fail("the model was loaded"))
     assert cli.main(["calibrate", *given]) == 2
     assert message in capsys.readouterr().err
 

@@ -14,7 +14,7 @@ from test_session import state_of
 
 import hallu_models
 import registry
-from hallu_models import generation, methods
+from hallu_models import methods, processing
 from hallu_models.hosts.generate import scored
 from hallu_models.self_check import forced
 from hallu_models.session import Session
@@ -56,7 +56,7 @@ def general_prompt(batch):
 
 def session(model, method, batch, parameters, **options):
     """A session with all the inputs that any method may ask for."""
-    host = hallu_models.hosts.host.inspect(model) if not isinstance(model, hallu_models.Host) else model
+    host = hallu_models.loading.inspect(model) if not isinstance(model, hallu_models.Host) else model
     built = methods.build(method, host.family, host.depth, parameters)
     pixels = batch.get("pixel_values")
     other = None if pixels is None else -pixels.flip(2)
@@ -260,7 +260,7 @@ def demo(attention, dtype):
     asked = [
         [hallu_models.conversation(*pair) for pair in zip(part, questions)] for part in (pictures[:4], pictures[4:])
     ]
-    return host, *(generation.encode(host, conversations) for conversations in asked), asked[0]
+    return host, *(processing.encode(host, conversations) for conversations in asked), asked[0]
 
 
 def precisely(name, where, attention, dtype):
@@ -274,7 +274,7 @@ def precisely(name, where, attention, dtype):
         host, batch, others, conversations = demo(attention, str(dtype).removeprefix("torch."))
         model, built = host.model, methods.build(name, host.family, host.depth, parameters)
         rewritten = {
-            item.name: generation.encode(host, [item.rewrite(messages) for messages in conversations])
+            item.name: processing.encode(host, [item.rewrite(messages) for messages in conversations])
             for item in built
             if item.overrides("rewrite")
         }

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import hallu_models
-from hallu_models.conversation_check import checked
+from hallu_models.conversations import checked
 
 PICTURE = Image.new("RGB", (8, 8))
 ONE = hallu_models.conversation(PICTURE, "Describe this image.")

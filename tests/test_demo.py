@@ -13,8 +13,9 @@ from PIL import Image
 
 import hallu_models
 import hallu_tasks
+from hallu_models import processing
 from hallu_models.demo import held_out, scenes, train
-from hallu_models.hosts.host import DEMO
+from hallu_models.hosts.checkpoints import DEMO
 from hallu_tasks.scoring import chair, pope
 
 DATA = Path(hallu_tasks.path()) / "demo"
@@ -84,10 +85,9 @@ def test_words_of_the_tokenizer_survive_a_round_trip(host):
 
 
 def test_the_prompt_of_training_is_the_prompt_of_the_chat_template(host):
-    from hallu_models import generation
 
     image = held_out.held_out(number=1)[0].image()
-    inputs = generation.encode(host, [hallu_models.conversation(image, "Describe this image.")])
+    inputs = processing.encode(host, [hallu_models.conversation(image, "Describe this image.")])
     encode = host.processor.tokenizer.encode
     image_tokens = [host.model.config.image_token_id] * 64
     expected = encode("USER:") + image_tokens + encode("Describe this image. ASSISTANT:", add_special_tokens=False)

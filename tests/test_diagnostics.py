@@ -174,7 +174,7 @@ def test_plain_readings_leave_the_answer_as_it_is(demo):
     ],
 )
 def test_bad_calls_are_refused_before_the_model_is_loaded(given, message, capsys, monkeypatch):
-    monkeypatch.setattr("hallu_models.hosts.host.load", lambda **_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("hallu_models.loading.load", lambda **_: pytest.fail("the model was loaded"))
     assert cli.main(["diagnose", *given]) == 2
     error = capsys.readouterr().err
     assert message in error

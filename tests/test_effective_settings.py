@@ -14,7 +14,7 @@ from transformers import GenerationConfig, LlavaForConditionalGeneration
 import hallu_models
 from hallu_models import models
 from hallu_models.hosts import forward
-from hallu_models.hosts.host import DEMO
+from hallu_models.hosts.checkpoints import DEMO
 
 BATCH = prompts(MIXED)
 SETTINGS = {"use_cache": False, "prefill_chunk_size": 4, "guidance_scale": 1.5, "prompt_lookup_num_tokens": 3}

@@ -15,7 +15,7 @@ import hallu_models
 import hallu_tasks
 import registry
 from hallu_models.demo import held_out
-from hallu_models.hosts.host import DEMO
+from hallu_models.hosts.checkpoints import DEMO
 from registry.commands import cli
 from registry.task_search import task_folders
 

@@ -14,8 +14,8 @@ from test_session import state_of
 
 import hallu_models
 import registry
-from hallu_models import generation
-from hallu_models.generation import conversation
+from hallu_models import generation, processing
+from hallu_models.conversations import conversation
 from registry.cards import built_in
 from registry.model_families import matrix
 from registry.plugins import lazy
@@ -69,7 +69,7 @@ GENERAL = "describe the content of the image ."
 @functools.cache
 def host(family):
     built = others.UNLISTED["aya_vision"]() if family == "auto" else tiny.built(family)
-    return hallu_models.hosts.host.inspect(*built)
+    return hallu_models.loading.inspect(*built)
 
 
 def rows(family):
@@ -135,7 +135,7 @@ def test_it_agrees_with_its_equations_at_prefill_and_every_step(family, method):
     numbers = [number for number in rows(family) if ROWS[number][0] is not None]
     acted = False
     for number, (answer, made) in zip(numbers, answered(family, method, numbers)):
-        inputs = generation.encode(host(family), conversations([number]))
+        inputs = processing.encode(host(family), conversations([number]))
         prompt = reference.Prompt(host(family), inputs, answer)
         plain = reference.forward(host(family), prompt.extended)[prompt.prompt - 1 : -1]
         expected = expectation(family, method, prompt, number)
@@ -158,7 +158,7 @@ def expectation(family, method, prompt, number):
     if method == "dleaf":
         return reference.dleaf(prompt, LAYERS, 0.9, 0.0)[answer]
     if method == "iava":
-        general = generation.encode(host(family), [conversation(ROWS[number][0], GENERAL)])
+        general = processing.encode(host(family), [conversation(ROWS[number][0], GENERAL)])
         main = reference.forward(host(family), prompt.extended)[answer]
         other = reference.iava(prompt, dict(general), LAYERS, 0.6, -1.0)
         if other is None:
@@ -169,7 +169,7 @@ def expectation(family, method, prompt, number):
         main = reference.forward(host(family), prompt.extended)
     else:
         main = reference.sevi(prompt, LAYERS, 2.0, built_in.load("sevi").settings(family)["others"])
-    with_other = generation.encode(host(family), [conversation(OTHERS[number], ROWS[number][1])])
+    with_other = processing.encode(host(family), [conversation(OTHERS[number], ROWS[number][1])])
     other = reference.forward(host(family), reference.extended(dict(with_other), prompt.answer))
     return reference.contrasted(main, other, prompt, with_other["input_ids"].shape[1], 0.1)
 
@@ -258,9 +258,9 @@ def test_pixels_are_masked_where_tokens_are_patches_and_refused_elsewhere(family
 def test_other_images_of_another_size_under_a_plain_generate(family):
     """Where a size decides the number of tokens, they are refused as pictures and taken as the processor's output."""
     found, model = host(family), host(family).model
-    inputs = generation.encode(found, conversations([3]))
+    inputs = processing.encode(found, conversations([3]))
     small = picture(16, 16, 9)
-    other = generation.encode(found, [conversation(small, ROWS[3][1])])
+    other = processing.encode(found, [conversation(small, ROWS[3][1])])
     as_many = other["input_ids"].shape == inputs["input_ids"].shape
     reason = MATRIX[family]["cicd"].reason
     refused = "how many tiles" in reason or ("take as many" in reason and not as_many)
@@ -279,7 +279,7 @@ def test_other_images_of_another_size_under_a_plain_generate(family):
 def test_a_static_cache(family):
     """PaliGemma's own forward takes none of the masks that generate makes for a static cache."""
     found, numbers = host(family), rows(family)[:2]
-    inputs = generation.encode(found, conversations(numbers))
+    inputs = processing.encode(found, conversations(numbers))
     static = {"cache_implementation": "static", "max_new_tokens": STEPS}
     with torch.no_grad():
         for method in ("vhr", "eah", "dleaf"):
@@ -307,7 +307,7 @@ def test_a_card_says_what_its_method_uses(method):
 def test_models_that_no_method_can_act_on_are_refused_with_the_reason(name):
     model = others.REFUSED[name]()
     with pytest.raises(hallu_models.UnsupportedModel) as caught:
-        hallu_models.hosts.host.inspect(model)
+        hallu_models.loading.inspect(model)
     if not name.endswith("_t5"):
         assert matrix.table([built_in.load("vhr")])[name]["vhr"].reason in str(caught.value)
 

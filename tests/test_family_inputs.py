@@ -12,12 +12,12 @@ from test_families import GENERAL, OTHERS, STRONG, answers, conversations, host,
 
 import hallu_models
 import registry
-from hallu_models import generation, methods
+from hallu_models import generation, methods, processing
+from hallu_models.conversations import conversation, with_other_images
 from hallu_models.engines.branches import MODES, Negative
-from hallu_models.engines.passes import image_features
-from hallu_models.generation import conversation, with_other_images
 from hallu_models.hosts.inputs import read as decoder_inputs
 from hallu_models.interventions.base import Intervention
+from hallu_models.processing import image_features
 from registry.model_families.family import Cell
 
 
@@ -41,9 +41,9 @@ def two_images(text="what is in the picture ?"):
 def columns_of(family, images):
     """Number of columns before and after the chosen image's, among the image columns of one conversation."""
     found = host(family)
-    inputs = generation.encode(found, [two_images()])
+    inputs = processing.encode(found, [two_images()])
     whole = torch.isin(inputs["input_ids"][0], torch.tensor(sorted(found.image_tokens)))
-    chosen = generation.image_columns(found, inputs, [two_images()], images)[0]
+    chosen = processing.image_columns(found, inputs, [two_images()], images)[0]
     return chosen[whole], int(whole.sum())
 
 
@@ -103,7 +103,7 @@ def test_a_wrong_choice_of_images_is_named(images):
 
 def test_choosing_an_image_needs_conversations():
     found = host("llava")
-    inputs = generation.encode(found, [two_images()])
+    inputs = processing.encode(found, [two_images()])
     with (
         hallu_models.attach(found, "vhr", images="last"),
         pytest.raises(ValueError, match=r"images=last.*Host.generate\(\)"),
@@ -148,8 +148,8 @@ def test_ways_of_generating(family, method, options):
 
     found = host(family)
     numbers = [number for number in rows(family) if number != 1]
-    inputs = generation.encode(found, conversations(numbers))
-    other = generation.encode(found, with_other_images(conversations(numbers), [OTHERS[0], OTHERS[3]]))
+    inputs = processing.encode(found, conversations(numbers))
+    other = processing.encode(found, with_other_images(conversations(numbers), [OTHERS[0], OTHERS[3]]))
 
     def run(name, parameters):
         torch.manual_seed(7)
@@ -164,8 +164,8 @@ def test_ways_of_generating(family, method, options):
 @cells(["llava"], ["cicd", "sevi"])
 def test_a_negative_branch_beside_a_static_cache(family, method):
     found = host(family)
-    inputs = generation.encode(found, conversations([0]))
-    others = generation.encode(found, with_other_images(conversations([0]), [OTHERS[0]]))
+    inputs = processing.encode(found, conversations([0]))
+    others = processing.encode(found, with_other_images(conversations([0]), [OTHERS[0]]))
     static = {"cache_implementation": "static", "max_new_tokens": 3}
     with hallu_models.attach(found, method, other_images=others, **STRONG[method]):
         expected = found.model.generate(**inputs, max_new_tokens=3)
@@ -228,7 +228,7 @@ def test_a_prompt_without_an_image_is_no_batch_with_images_beside_the_columns():
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "qwen3_vl", "mllama"])
 def test_an_answer_behind_its_prompt_is_read_as_the_model_reads_it(family):
     found, (messages, answer) = host(family), (conversations([1]), [40, 41, 42])
-    inputs = generation.encode(found, messages)
+    inputs = processing.encode(found, messages)
     prompt = decoder_inputs(found, inputs).extended(found.embed(torch.tensor([answer])))
     with torch.no_grad():
         hidden = found.decoder(**prompt.arguments(found.model), use_cache=False).last_hidden_state
@@ -257,7 +257,7 @@ def test_features_are_the_images_own(family):
 )
 def test_assisted_decoding_is_refused(options):
     found = host("llava")
-    inputs = generation.encode(found, conversations([0]))
+    inputs = processing.encode(found, conversations([0]))
     with (
         hallu_models.attach(found, "vhr"),
         pytest.raises(ValueError, match=r"methods (act where one follows another|look at a prompt as a whole)"),
@@ -269,7 +269,7 @@ def test_assisted_decoding_is_refused(options):
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
 def test_half_precision_runs(family, dtype):
     model, processor = tiny.BUILDERS[family]()
-    found = hallu_models.hosts.host.inspect(tiny.randomized(model).to(dtype), processor)
+    found = hallu_models.loading.inspect(tiny.randomized(model).to(dtype), processor)
     for method in ("vhr", "eah", "dleaf", "sevi", "cicd", "iava"):
         made = found.generate(conversations([0]), method, max_new_tokens=2, other_images=[OTHERS[0]], **STRONG[method])
         assert len(made[0].token_ids) == 2, method
@@ -291,7 +291,7 @@ def test_a_template_that_leaves_the_image_out(monkeypatch):
 
 def test_an_image_token_that_never_occurs():
     found = host("llava")
-    inputs = generation.encode(found, conversations([0]))
+    inputs = processing.encode(found, conversations([0]))
     other = dataclasses.replace(found, image_tokens=frozenset({99}))
     with (
         hallu_models.attach(other, "vhr"),
@@ -309,7 +309,7 @@ def test_a_prompt_longer_than_the_context(monkeypatch):
 
 def test_inputs_on_another_device():
     found = host("llava")
-    inputs = generation.encode(found, conversations([0]))
+    inputs = processing.encode(found, conversations([0]))
     with hallu_models.attach(found, "vhr") as session:
         session._given = {**inputs, "input_ids": inputs["input_ids"].to("meta")}
         with pytest.raises(ValueError, match="input_ids are on meta, the model's word embeddings on cpu"):

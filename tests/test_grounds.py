@@ -11,9 +11,10 @@ from test_families import ROWS, STRONG, picture
 
 import hallu_models
 from hallu_models import self_check
-from hallu_models.generation import conversation
-from hallu_models.hosts.host import UnsupportedModel, inspect
+from hallu_models.conversations import conversation
+from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.hosts.mismatch import HostMismatch
+from hallu_models.loading import inspect
 
 PAGE = Path(hallu_models.__file__).parent / "hosts" / "README.md"
 ARMS = {

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 import registry
+from hallu_models import loading
 from hallu_models.adapter import HalluModel
-from hallu_models.hosts import host
 from registry.files import yaml_files
 
 ROOT = Path(registry.__file__).parents[1]
@@ -91,5 +91,5 @@ def test_a_tag_that_names_code_is_nothing(tmp_path: Path) -> None:
 
 
 def test_code_of_a_checkpoint_is_off_until_it_is_asked_for() -> None:
-    for function in (host.load, HalluModel.__init__):
+    for function in (loading.load, HalluModel.__init__):
         assert inspect.signature(function).parameters["trust_remote_code"].default is False

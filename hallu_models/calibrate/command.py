@@ -66,10 +66,10 @@ def run(given: argparse.Namespace) -> int:
     host_arguments = _checked(given)
     subjects = _subjects(given)
 
-    from hallu_models.hosts import host
+    from hallu_models import loading
 
     rule = importlib.import_module(RULES[given.method])
-    loaded = host.load(**host_arguments)
+    loaded = loading.load(**host_arguments)
     found: Finding = rule.find(loaded, subjects)
     if not found.parameters and given.output is not None:
         raise ValueError(

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hallu_models import generation
+from hallu_models import processing
 from hallu_models.calibrate.finding import Finding
 from hallu_models.diagnostics import mentions
 from hallu_models.diagnostics.flow import watched
 from hallu_models.diagnostics.readings import progress
 from hallu_models.diagnostics.subjects import Subject
 from hallu_models.hosts.attention import AttentionCall
-from hallu_models.hosts.host import Host
 from hallu_models.hosts.inputs import with_answer
 from hallu_models.interventions import ad_hh
+from hallu_models.loading import Host
 
 FEWEST = 8
 """Captions with a hallucinated object below which an interval says nothing."""
@@ -93,7 +93,7 @@ def influence(host: Host, subject: Subject, max_new_tokens: int) -> np.ndarray |
     wrong, right = ([n for n, mark in enumerate(marks) if mark == kind] for kind in ("hallucinated", "correct"))
     if not wrong:
         return None
-    inputs = with_answer(generation.encode(host, [subject.conversation()] * AT_ONCE), tokens)
+    inputs = with_answer(processing.encode(host, [subject.conversation()] * AT_ONCE), tokens)
     plain = _likelihoods(host, inputs, tokens)[0]
     scores = np.zeros((host.depth, host.heads))
     for layer in range(host.depth):

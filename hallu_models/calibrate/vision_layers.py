@@ -10,7 +10,7 @@ import numpy as np
 from hallu_models.calibrate.finding import Finding
 from hallu_models.diagnostics import readings
 from hallu_models.diagnostics.subjects import Subject
-from hallu_models.hosts.host import Host
+from hallu_models.loading import Host
 from registry.cards import layers
 
 FEWEST = 8

@@ -287,9 +287,9 @@ def train_language(
 
 def check(model: Llava, processor: LlavaProcessor, number: int = 64) -> dict[str, float]:
     """Greedy captions and answers on scenes of a third seed: CHAIR and POPE, in percent."""
+    from hallu_models.conversations import conversation
     from hallu_models.demo import held_out
-    from hallu_models.generation import conversation
-    from hallu_models.hosts.host import inspect
+    from hallu_models.loading import inspect
     from hallu_tasks.scoring import chair, pope
 
     host = inspect(model.eval(), processor)

@@ -63,10 +63,10 @@ def run(given: argparse.Namespace) -> int:
     host_arguments, parameters = _split(given)
     subjects = _subjects(given)
 
+    from hallu_models import loading
     from hallu_models.diagnostics.readings import WHATS as READINGS
-    from hallu_models.hosts import host
 
-    loaded = host.load(**host_arguments)
+    loaded = loading.load(**host_arguments)
     reading = READINGS[given.what].read(loaded, subjects, _options(given, parameters, subjects))
     if given.json:
         print(json.dumps({**reading.to_json(), "model": host_arguments.get("pretrained", "demo")}))

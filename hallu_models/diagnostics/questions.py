@@ -16,8 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from hallu_models.generation import conversation
-from hallu_models.hosts.host import Host, load
+from hallu_models.conversations import conversation
+from hallu_models.loading import Host, load
 from hallu_tasks.demo import task as demo
 from hallu_tasks.scoring import chair, paired, pope
 

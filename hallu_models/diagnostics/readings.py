@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from hallu_models import generation
+from hallu_models import processing
 from hallu_models.diagnostics import flow, mentions
 from hallu_models.diagnostics.mentions import Mark
 from hallu_models.diagnostics.subjects import Subject
 from hallu_models.engines.maps import Maps
-from hallu_models.hosts.host import Host
 from hallu_models.hosts.inputs import layout_of, with_answer
 from hallu_models.interventions import sevi
 from hallu_models.interventions.eah import EAH
+from hallu_models.loading import Host
 from hallu_models.observations import Observation
 
 BATCH = 16
@@ -175,7 +175,7 @@ def sinks(host: Host, subjects: Sequence[Subject], options: Options) -> Reading:
     """Share of image columns that are vision sinks, for each head (EAH)."""
     (subject,) = subjects
     method = EAH(**options.parameters).bind(host.family, host.depth)
-    inputs = dict(generation.encode(host, [subject.conversation()]))
+    inputs = dict(processing.encode(host, [subject.conversation()]))
     layout = layout_of(inputs, host.image_tokens)
     columns = layout.columns(layout.padding.shape[1])
     densities: dict[int, torch.Tensor] = {}
@@ -248,7 +248,7 @@ def information(host: Host, subjects: Sequence[Subject], options: Options) -> Re
     shares, curves = [], []
     for subject in progress(subjects, "image"):
         (answer,) = host.generate([subject.conversation()], max_new_tokens=options.max_new_tokens)
-        inputs = with_answer(generation.encode(host, [subject.conversation()]), answer.token_ids)
+        inputs = with_answer(processing.encode(host, [subject.conversation()]), answer.token_ids)
         shares.append(flow.information_flow(host, inputs).numpy())
         curves.append(flow.masking_curve(host, inputs, len(answer.token_ids)).numpy())
     share = np.mean(shares, axis=0)

@@ -29,7 +29,7 @@ class Subject:
     name: str = ""
 
     def conversation(self) -> list[dict[str, Any]]:
-        from hallu_models.generation import conversation
+        from hallu_models.conversations import conversation
 
         return conversation(self.image, self.prompt)
 

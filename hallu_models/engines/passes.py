@@ -219,11 +219,3 @@ class Passes:
 
 def _unused(layer: int, call: AttentionCall) -> Tensor:
     raise AssertionError("reading ends before the first layer")
-
-
-def image_features(host: Host, images: Sequence[Any]) -> Tensor:
-    """Features (image tokens of all images, D) of PIL images as the decoder reads them, each in a prompt of its own."""
-    from hallu_models import generation
-
-    given = generation.encode(host, [generation.conversation(image, "") for image in images])
-    return reading.read(host, given).image_features(layout_of(given, host.image_tokens))

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
 
-import registry
-from hallu_models import generation
-from hallu_models.generation import Conversation, Generation
 from hallu_models.hosts import attention, forward, processors
-from hallu_models.methods import Method
 from registry.model_families import family
 
-DEMO = Path(__file__).parents[1] / "demo" / "checkpoint"
+AnyHost = TypeVar("AnyHost", bound="Host")
 
 
 class UnsupportedModel(ValueError):
@@ -105,17 +99,19 @@ class Host:
         """Model inputs for PIL images, or for pixel values as they are."""
         return processors.made_of(self.processor, images, self.device, self.model.dtype)
 
-    def generate(
-        self, conversations: Sequence[Conversation], method: Method = None, **options: Any
-    ) -> list[Generation]:
-        """Answer a batch of conversations; see :func:`hallu_models.generation.generate`."""
-        return generation.generate(self, conversations, method, **options)
+
+@overload
+def inspect(model: Any, processor: Any = None) -> Host: ...
 
 
-def inspect(model: Any, processor: Any = None) -> Host:
+@overload
+def inspect(model: Any, processor: Any = None, *, of: type[AnyHost]) -> AnyHost: ...
+
+
+def inspect(model: Any, processor: Any = None, *, of: type[Host] = Host) -> Host:
     """Find decoder, attention layers and image tokens of a transformers image-text-to-text model.
 
-    The layers are found by observing one forward of two positions, not by module names.
+    The layers are found by observing one forward of two positions, not by module names; ``of`` is the class to make.
     Raises :class:`UnsupportedModel`, naming the missing part.
     """
     kind = type(model).__name__
@@ -154,7 +150,7 @@ def inspect(model: Any, processor: Any = None) -> Host:
     modules, heads, kv_heads = zip(*calls)
     known = family.by_model_type(model.config.model_type)
     nested = getattr(model, "language_model", None)
-    return Host(
+    return of(
         model,
         processor,
         nested if callable(getattr(nested, "generate", None)) else model,
@@ -200,74 +196,3 @@ def _image_tokens(config: Any, processor: Any) -> frozenset[int]:
         if isinstance(token, int) and token >= 0:
             return frozenset({token})
     return frozenset()
-
-
-def load(
-    pretrained: str = "demo",
-    *,
-    device: str | None = None,
-    dtype: str = "auto",
-    revision: str | None = None,
-    attn_implementation: str | None = None,
-    device_map: str | None = None,
-    trust_remote_code: bool = False,
-    quantization: str | None = None,
-) -> Host:
-    """Load a model and its processor.
-
-    pretrained: "demo" (shipped with the package), a folder, or a Hub id. device: default the first accelerator, else
-    CPU. dtype: "auto" is the checkpoint's own on an accelerator and float32 on CPU. device_map: "auto" spreads one
-    large model over all devices. quantization: "8bit" or "4bit", by bitsandbytes on CUDA. Raises ValueError where the
-    checkpoint is not an image-text-to-text model.
-    """
-    import transformers
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-
-    source = str(DEMO) if pretrained == "demo" else pretrained
-    common: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    try:
-        config = transformers.AutoConfig.from_pretrained(source, **common)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"pretrained={pretrained}: no model configuration there ({str(error).splitlines()[0]}). "
-            "Allowed: demo, a folder with a checkpoint, or a Hub id that is reachable or cached"
-        ) from error
-    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and not trust_remote_code:
-        raise UnsupportedModel(
-            f"pretrained={pretrained}: model type '{config.model_type}' is not an image-text-to-text model in "
-            f"transformers {transformers.__version__}; known families: {', '.join(registry.families())}"
-        )
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype == "auto" and device == "cpu" and device_map is None:
-        dtype = "float32"
-    if quantization is not None:
-        common["quantization_config"] = _quantized(quantization)
-        device_map = device_map or device
-    model = transformers.AutoModelForImageTextToText.from_pretrained(
-        source, config=config, dtype=dtype, attn_implementation=attn_implementation, device_map=device_map, **common
-    )
-    common.pop("quantization_config", None)
-    if device_map is None:
-        model.to(device)
-    processor = transformers.AutoProcessor.from_pretrained(source, **common)
-    return inspect(model.eval(), processor)
-
-
-def _quantized(quantization: str) -> Any:
-    """Raises ValueError for an unknown width, and where bitsandbytes or a CUDA device is missing."""
-    import importlib.util
-
-    import transformers
-
-    if quantization not in ("8bit", "4bit"):
-        raise ValueError(f"quantization={quantization}: allowed are 8bit and 4bit")
-    missing = [] if importlib.util.find_spec("bitsandbytes") else ["the package bitsandbytes"]
-    missing += [] if torch.cuda.is_available() else ["a CUDA device"]
-    if missing:
-        raise ValueError(
-            f"quantization={quantization} needs {' and '.join(missing)}; leave it out, or choose dtype=bfloat16"
-        )
-    if quantization == "8bit":
-        return transformers.BitsAndBytesConfig(load_in_8bit=True)
-    return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)

@@ -19,10 +19,10 @@ from registry.arguments import params
 from registry.cards import built_in, layers
 
 if TYPE_CHECKING:
+    from hallu_models.conversations import Conversation
     from hallu_models.engines.branches import Negative
     from hallu_models.engines.maps import Maps
     from hallu_models.engines.passes import Passes
-    from hallu_models.generation import Conversation
     from hallu_models.observations import Observation
 
 Recorder = Callable[..., None]

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from hallu_models.conversations import Conversation, Message
 from hallu_models.engines.branches import Negative, plausible
-from hallu_models.generation import Conversation, Message
 from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.interventions.base import ContrastStep, Intervention, Prompt
 from hallu_models.layout import Layout

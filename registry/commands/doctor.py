@@ -69,7 +69,7 @@ def self_check(model_args: str) -> list[Line]:
 
     Raises ``BadArgument`` for malformed arguments, and what loading the checkpoint raises.
     """
-    proofs = importlib.import_module("hallu_models.self_check").findings(loading_of(model_args))
+    proofs = importlib.import_module("hallu_models.checkpoint_findings").findings(loading_of(model_args))
     return [Line(ok, what, state, fix) for ok, what, state, fix in proofs]
 
 

@@ -27,8 +27,8 @@ from transformers import (
 )
 
 import hallu_models
-from hallu_models import generation
-from hallu_models.hosts import forward, host
+from hallu_models import loading, processing
+from hallu_models.hosts import forward
 from hallu_tasks.demo import task as demo
 
 BOUNDS = {
@@ -170,9 +170,9 @@ class Scenario:
 def demo_scenario() -> Scenario:
     """The demo model on held-out scenes."""
     loaded = hallu_models.load("demo", device="cpu")
-    conversations = [generation.conversation(demo.visual({"image_id": n})[0], PROMPT) for n in range(DEMO_BATCH)]
+    conversations = [hallu_models.conversation(demo.visual({"image_id": n})[0], PROMPT) for n in range(DEMO_BATCH)]
     return Scenario(
-        f"demo model, batch {DEMO_BATCH}", loaded, dict(generation.encode(loaded, conversations)), prefills=5
+        f"demo model, batch {DEMO_BATCH}", loaded, dict(processing.encode(loaded, conversations)), prefills=5
     )
 
 
@@ -250,7 +250,7 @@ def _random(
 ) -> Scenario:
     """Random words around one image, batch 1."""
     torch.manual_seed(0)
-    loaded = host.inspect(kind(config).float().eval())
+    loaded = loading.inspect(kind(config).float().eval())
     generator = torch.Generator().manual_seed(1)
     words = torch.randint(FIRST_WORD, TEXT["vocab_size"], (1, TEXT_BEFORE + TEXT_AFTER), generator=generator)
     start, image = torch.full((1, 1), START), torch.full((1, image_tokens), IMAGE)

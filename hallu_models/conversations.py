@@ -1,19 +1,69 @@
-"""What a batch of conversations must be before anything is made of it."""
+"""Conversations as chat messages: making one, its images, and what a batch of them must be before anything is made."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from hallu_models.generation import Conversation
+from hallu_models.hosts import processors
+
+Message = Mapping[str, Any]
+Conversation = Sequence[Message]
 
 _FIX = (
     "hallu_models.conversation(image, prompt) makes one, hallu_models.conversation(None, prompt) one without an image"
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{64,}=*\s*")
+
+
+def conversation(image: Any, prompt: str) -> list[dict[str, Any]]:
+    """A one-turn conversation about one image (PIL image, path or URL); ``None`` for no image."""
+    content: list[dict[str, Any]] = [] if image is None else [{"type": "image", "image": image}]
+    return [{"role": "user", "content": [*content, {"type": "text", "text": prompt}]}]
+
+
+def images_of(messages: Conversation) -> list[Any]:
+    """The images of a conversation as RGB PIL images, in order.
+
+    Raises ValueError for video, audio and any other part this package has no use for, and for an unreadable image.
+    """
+    from PIL import Image
+
+    found = []
+    for message in messages:
+        if isinstance(message["content"], str):
+            continue
+        for part in message["content"]:
+            if part["type"] == "image":
+                source = part.get("image", part.get("url", part.get("path")))
+                image = source if isinstance(source, Image.Image) else processors.opened(source)
+                found.append(image.convert("RGB"))
+            elif part["type"] != "text":
+                raise ValueError(f"a message part of type {part['type']!r}: only text and images are supported")
+    return found
+
+
+def with_other_images(conversations: Sequence[Conversation], others: Sequence[Any]) -> list[list[Message]]:
+    """The conversations with ``others`` in the places of their images, one for each, in order.
+
+    Raises ValueError where there are not as many.
+    """
+    number = sum(len(images_of(messages)) for messages in conversations)
+    if len(others) != number:
+        raise ValueError(f"other_images has {len(others)} images, and the conversations have {number}; give one each")
+    rest = iter(others)
+    return [
+        [{**message, "content": _replaced(message["content"], rest)} for message in messages]
+        for messages in conversations
+    ]
+
+
+def _replaced(content: Any, others: Iterator[Any]) -> Any:
+    if isinstance(content, str):
+        return content
+    return [{"type": "image", "image": next(others)} if part["type"] == "image" else part for part in content]
 
 
 def checked(conversations: Sequence[Conversation], chosen: int | None = None) -> Sequence[Conversation]:
