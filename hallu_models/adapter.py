@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 import registry
 from hallu_models import generation, methods, pictures, provenance, ranks, response_cache, results_saved, self_check
-from hallu_models.conversations import Conversation, images_of
+from hallu_models.conversations import Conversation, chosen_images, images_of
 from hallu_models.finite import NotFinite
 from hallu_models.hosts import generate, processors
 from hallu_models.hosts.host import UnsupportedModel
@@ -28,7 +28,7 @@ from hallu_models.notes import notes
 from hallu_models.pace import Pace, peak_memory
 from hallu_models.processing import image_features
 from hallu_models.recovery import Answers, digest
-from hallu_models.session import Session, chosen_images
+from hallu_models.session import Session
 from registry.arguments import model_args, params
 from registry.runner import answers as runner_answers
 from registry.runner import model_class

@@ -10,7 +10,8 @@ from typing import Any
 from hallu_models import methods, self_check
 from hallu_models.engines import branches
 from hallu_models.hosts.host import Host, inspect
-from hallu_models.session import INSPECTING, Images, Session, held, refuse_nesting
+from hallu_models.session import Images, Session
+from hallu_models.session.owners import INSPECTING, held, refuse_nesting
 
 
 @contextlib.contextmanager

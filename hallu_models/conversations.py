@@ -141,3 +141,18 @@ def _picture(part: Mapping[str, Any], where: str) -> None:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def chosen_images(images: str | int) -> int | None:
+    """``images`` as an index into each prompt's images: None for all, -1 for the last, 0 for the first.
+
+    Raises ValueError for anything but "all", "last" and a number from 1.
+    """
+    if images == "all":
+        return None
+    if images == "last":
+        return -1
+    number = int(images) if str(images).isdecimal() else 0
+    if number < 1:
+        raise ValueError(f"images={images}: allowed are all, last, and the number of an image, counted from 1")
+    return number - 1

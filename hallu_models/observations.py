@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ class Observation:
         return {"axes": list(self.axes), "layers": list(self.layers), "values": self.values.tolist()}
 
 
-def per_layer(states: dict[int, dict[str, Any]], key: str, axes: tuple[str, ...]) -> Observation:
+def per_layer(states: Mapping[int, Mapping[str, Any]], key: str, axes: tuple[str, ...]) -> Observation:
     """Stack what each layer's state holds under ``key`` (B, ...) to (B, layer, ...); empty where no layer has it."""
     found = {layer: state[key] for layer, state in sorted(states.items()) if key in state}
     if not found:

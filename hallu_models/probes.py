@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hallu_models.engines.branches import Negative
 from hallu_models.engines.maps import Maps
-from hallu_models.interventions.base import ContrastStep, Intervention, LayerStep, Prompt
+from hallu_models.interventions import Intervention, LayerStep, LogitsStep, Prompt
 
 STEPS = 4
 """Tokens: the first two show a prefill and a step apart, the third a step behind a step; the last is edited."""
@@ -152,7 +152,7 @@ class BranchProbe(Probe):
         active = torch.ones(len(prompt.embeddings), dtype=torch.bool, device=prompt.embeddings.device)
         return Negative(again.padded(2), active)
 
-    def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
+    def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
         self.seen.phases.append((at.step == 0, at.step))
         # Edits of other probes reach the main rows alone, and those of their own prompts.
         mine = slice(None) if self.own is None or self.copies == 1 else slice(2 * self.own, 2 * self.own + 1)

@@ -489,7 +489,7 @@ def test_core_heads_of_sevi_keep_their_scores():
     scores[0, 1, 4:] = 2.0  # Global: evenly behind the image.
     scores[0, 2, 1:4] = 4.0  # Other: on the image.
     scores[0, 3, 4:] = 1.5  # Global.
-    step = LayerStep(9, False, layout, layout.columns(8), {}, {}, {})
+    step = LayerStep(9, 1, layout, layout.columns(8), {}, {}, {})
     edited = SEVI(omega=1.0, kappa=0.5, cicd=False).row_scores(scores, step)
     assert torch.equal(edited[0, 0], scores[0, 0])
     torch.testing.assert_close(edited[0, 2], (scores[0, 2] + (scores[0, 1] + scores[0, 3]) / 2) / 2)

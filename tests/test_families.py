@@ -16,6 +16,7 @@ import hallu_models
 import registry
 from hallu_models import generation, processing
 from hallu_models.conversations import conversation
+from hallu_models.engines import points
 from registry.cards import built_in
 from registry.model_families import matrix
 from registry.plugins import lazy
@@ -297,7 +298,7 @@ def test_the_matrix_has_every_cell_once():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_card_says_what_its_method_uses(method):
     kind, uses = lazy.resolve(method), built_in.load(method).uses
-    edits = any(kind().overrides(hook) for hook in ("maps", "row_scores", "row_attention", "head_outputs"))
+    edits = any(kind().overrides(hook) for point in points.IN_ATTENTION for hook in point.hooks)
     # A method that edits none may read attention in passes of its own.
     assert "attention" in uses or not edits
     assert ("other_images" in uses) == kind().needs_other_image()

@@ -20,6 +20,7 @@ from hallu_models.hosts import finish, forward
 from hallu_models.hosts.crossing import Crossing
 from hallu_models.hosts.host import Host
 from hallu_models.hosts.inputs import DecoderInputs
+from hallu_models.layout import Layout
 
 Mode = Literal["paired", "sequential"]
 MODES = ("paired", "sequential")
@@ -29,11 +30,13 @@ MODES = ("paired", "sequential")
 class Negative:
     """What the negative rows see instead: prompts of B rows with left padding.
 
-    ``active`` (B,) tells which rows are contrasted at all; the others are answered by the plain model.
+    ``active`` (B,) tells which rows are contrasted at all; the others are answered by the plain model. ``layout`` is
+    that of ``inputs`` where these rows are edited and their columns are not the prompt's.
     """
 
     inputs: DecoderInputs
     active: Tensor
+    layout: Layout | None = None
 
 
 def plausible(logits: Tensor, reference: Tensor, beta: float) -> Tensor:
@@ -49,7 +52,7 @@ class Branch:
         """``main`` is what the decoder reads in the prefill, ``call`` that forward."""
         if not bool(main.mask[:, -1].all()):
             raise ValueError("a contrast of two branches needs left padding: set padding_side='left'")
-        self._mode, self._host, self._active = mode, host, negative.active
+        self._mode, self._host, self.active = mode, host, negative.active
         inputs, length = negative.inputs, main.mask.shape[1]
         if mode == "paired":
             length = max(length, inputs.mask.shape[1])
@@ -73,11 +76,18 @@ class Branch:
                 "a static cache has room for the rows of the batch alone, not for negative ones: use "
                 'branch="sequential" or the default cache'
             )
-        forward.reorder_together(call.cache, self._cache)
 
     @property
-    def rows(self) -> int:
-        return len(self._mask)
+    def columns(self) -> int:
+        """Of the negative rows, so far."""
+        return self._mask.shape[1]
+
+    def reorder(self, index: Tensor) -> Tensor:
+        """Negative rows go on as the main rows ``index`` (B,) do; returned is the order of the main cache."""
+        if self._mode == "paired":
+            return torch.cat([index, index + len(index)])
+        forward.reorder(self._cache, index)
+        return index
 
     def before(self, call: forward.Call, embeddings: Tensor, prefill: bool) -> dict[str, Any]:
         """The decoder's arguments with the negative rows behind the main ones, or as they are after running these.
@@ -124,8 +134,3 @@ class Branch:
         main, negative = made.chunk(2)
         main = main[:, -length:]
         return main, main[:, -1].float(), negative[:, -1].float()
-
-    def joined(self, main: Tensor, contrasted: Tensor, last: Tensor) -> Tensor:
-        """Main logits (B, L, V) whose last position is ``contrasted`` (B, V) in the active rows."""
-        chosen = torch.where(self._active.to(last.device)[:, None], contrasted, last)
-        return torch.cat([main[:, :-1].float(), chosen[:, None]], dim=1)

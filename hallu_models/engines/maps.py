@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from hallu_models.engines.point import Attending, AttentionPoint
 from hallu_models.engines.rows import HIDDEN
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.layout import Layout
@@ -74,3 +76,14 @@ class Maps:
             shared = (attention[:, None] @ value).transpose(1, 2)  # Heads that share values share outputs.
             outputs[:, rows] = shared if group == 1 else shared.repeat_interleave(group, dim=2)
         return outputs
+
+
+def edit(here: Attending, methods: Sequence[Any]) -> None:
+    """Edit whole maps, in the prefill; a second method is given the outputs that the first has made."""
+    if here.prefill:
+        found = Maps(here.call, here.layout)
+        for item in methods:
+            here.edit(item.maps(found, here.outputs, here.at(item)))
+
+
+MAPS = AttentionPoint("maps", ("maps",), edit, undoes=("last row", "rows behind the image"))

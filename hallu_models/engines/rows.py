@@ -1,13 +1,19 @@
 """The last query row of a layer: scores, attention and output of one position, in O(Lk) work and memory.
 
-In a decode step this row is everything, so the backend is not called at all.
+In a decode step this row is everything, so the backend is not called at all. Methods chain: each edits the scores as
+the method before left them, one softmax follows, then each edits the attention.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from hallu_models.engines.point import Attending, AttentionPoint
+from hallu_models.engines.step import restored
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.layout import Columns, Layout
 
@@ -47,3 +53,25 @@ def replaced(outputs: Tensor, row: Tensor, layout: Layout) -> Tensor:
     """Head outputs (B, Lq, H, d) with each row's last position replaced by (B, H, d)."""
     index = layout.last_index(outputs.shape[1])
     return outputs.index_put((torch.arange(len(index), device=index.device), index), row)
+
+
+def edit(here: Attending, methods: Sequence[Any]) -> None:
+    """Edit the last row of a layer."""
+    call, layout = here.call, here.layout
+    steps = [(item, here.at(item)) for item in methods]
+    raw = scores(call, layout, steps[0][1].columns)
+    edited = raw
+    for item, at in steps:
+        edited = restored(item.row_scores(edited, at), raw, layout)
+    plain = edited.softmax(dim=-1)
+    attended = plain
+    for item, at in steps:
+        attended = restored(item.row_attention(attended, at), plain, layout)
+    new = output(call, attended)
+    if call.query.shape[2] == 1 and not layout.rows_without_image:
+        here.outputs = new[:, None]
+    else:
+        here.edit(replaced(here.outputs, new, layout))
+
+
+LAST_ROW = AttentionPoint("last row", ("row_scores", "row_attention"), edit, undoes=("rows behind the image",))

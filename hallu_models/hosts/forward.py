@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache as remembered
-from functools import partial
 from inspect import Parameter, signature
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import Cache
@@ -159,22 +157,24 @@ def new_cache(decoder: Any) -> Any:
     return DynamicCache(config=decoder.config)
 
 
-def reorder_together(cache: Any, other: Any) -> None:
-    """Let a beam search that reorders the main rows' cache reorder the negative rows with them.
+def reorder(cache: Any, index: Tensor) -> None:
+    """Rows of a cache go on from its rows ``index``."""
+    cache.reorder_cache(index)
 
-    ``other`` is the negative rows' own cache; None where they stand in ``cache``, below the main ones.
-    """
-    if cache is None:
-        return
 
-    def reorder(original: Any, index: Tensor) -> None:
-        if other is None:
-            original(torch.cat([index, index + len(index)]))
-        else:
-            original(index)
-            other.reorder_cache(index)
+def on_reorder(cache: Any, order: Callable[[Tensor], Tensor]) -> None:
+    """Where a beam search reorders the rows of a cache by an index (B,), it is reordered by ``order(index)``."""
+    own = cache.reorder_cache
+    cache.reorder_cache = _Reordering(own.own if isinstance(own, _Reordering) else own, order)
 
-    cache.reorder_cache = partial(reorder, cache.reorder_cache)
+
+@dataclass(frozen=True)
+class _Reordering:
+    own: Callable[[Tensor], None]
+    order: Callable[[Tensor], Tensor]
+
+    def __call__(self, index: Tensor) -> None:
+        self.own(self.order(index))
 
 
 # Outputs.

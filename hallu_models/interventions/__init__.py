@@ -1,1 +1,42 @@
-"""Hallucination-mitigation methods, one a file; their cards are in ``registry/cards``."""
+"""What a method is written with: everything it may use comes from here.
+
+from hallu_models.interventions import Intervention, LayerStep
+"""
+
+from hallu_models.conversations import Conversation, Message
+from hallu_models.engines.branches import Negative, plausible
+from hallu_models.engines.maps import Maps
+from hallu_models.engines.passes import Passes
+from hallu_models.engines.rows import HIDDEN
+from hallu_models.engines.step import LayerStep, LogitsStep, State
+from hallu_models.hosts.decoding import Decoding
+from hallu_models.hosts.inputs import DecoderInputs
+from hallu_models.interventions.base import Answer, Intervention, Prompt
+from hallu_models.layout import Columns, Layout
+from hallu_models.observations import Observation, per_layer
+from registry.cards import layers
+from registry.errors import BadArgument
+
+__all__ = [
+    "HIDDEN",
+    "Answer",
+    "BadArgument",
+    "Columns",
+    "Conversation",
+    "DecoderInputs",
+    "Decoding",
+    "Intervention",
+    "LayerStep",
+    "Layout",
+    "LogitsStep",
+    "Maps",
+    "Message",
+    "Negative",
+    "Observation",
+    "Passes",
+    "Prompt",
+    "State",
+    "layers",
+    "per_layer",
+    "plausible",
+]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hallu_models.interventions.base import Intervention, LayerStep
+from hallu_models.interventions import Intervention, LayerStep
 from registry.cards import layers
 from registry.errors import BadArgument
 
@@ -75,26 +76,24 @@ class ADHH(Intervention):
     def row_attention(self, attention: Tensor, at: LayerStep) -> Tensor:
         after = at.columns.after[:, None]
         mass = attention.masked_fill(~after, 0.0).sum(dim=-1)  # (B, H)
-        if "listed" not in at.state:
-            at.state["listed"] = self._mask(at.layer, attention)
-        off = (mass >= self.threshold) & at.state["listed"]
+        off = (mass >= self.threshold) & _listed(self.heads, at.layer, attention.shape[1], attention.device)
         if at.record:
             at.record("text_mass", mass, "head")
             at.record("deactivated", off, "head")
         return attention.masked_fill(off[:, :, None] & after, 0.0)
 
-    def _mask(self, layer: int, attention: Tensor) -> Tensor:
-        """(H,): which heads of the layer are listed."""
-        number = attention.shape[1]
-        own = [head for where, head in listed(self.heads) if where == layer]
-        if missing := [head for head in own if head >= number]:
-            raise BadArgument(
-                f"ad_hh: heads={self.heads}: head L{layer}H{missing[0]} does not exist, this model has heads "
-                f"0-{number - 1}"
-            )
-        mask = torch.zeros(number, dtype=torch.bool, device=attention.device)
-        mask[own] = True
-        return mask
+
+@cache
+def _listed(heads: str, layer: int, number: int, device: torch.device) -> Tensor:
+    """(H,): which of a layer's heads are listed."""
+    own = [head for where, head in listed(heads) if where == layer]
+    if missing := [head for head in own if head >= number]:
+        raise BadArgument(
+            f"ad_hh: heads={heads}: head L{layer}H{missing[0]} does not exist, this model has heads 0-{number - 1}"
+        )
+    mask = torch.zeros(number, dtype=torch.bool, device=device)
+    mask[own] = True
+    return mask
 
 
 def listed(heads: str) -> list[tuple[int, int]]:

@@ -1,80 +1,47 @@
 """The contract of an intervention: a frozen dataclass of parameters and the hooks it overrides.
 
 An intervention never touches the model. It is told where it is (:class:`LayerStep`) and returns edited tensors; the
-engines call it, keep its state and take everything off again. Instances are immutable and hold no state, so one
-instance serves any number of models, generations and threads.
+engines call it, keep its state, leave rows without an image alone and take everything off again. Instances are
+immutable and hold no state, so one instance serves any number of models, generations and threads.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
-from hallu_models.layout import Columns, Layout
+from hallu_models.conversations import Conversation
+from hallu_models.engines.branches import Negative
+from hallu_models.engines.maps import Maps
+from hallu_models.engines.passes import Passes
+from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
+from hallu_models.hosts.decoding import Decoding
+from hallu_models.layout import Layout
+from hallu_models.observations import Observation
 from registry.arguments import params
 from registry.cards import built_in, layers
 
-if TYPE_CHECKING:
-    from hallu_models.conversations import Conversation
-    from hallu_models.engines.branches import Negative
-    from hallu_models.engines.maps import Maps
-    from hallu_models.engines.passes import Passes
-    from hallu_models.observations import Observation
-
-Recorder = Callable[..., None]
-"""``record(name, value, *axes)``: keep a value (B, ...) for the observations; ``axes`` name those after the rows."""
-
 Self = TypeVar("Self", bound="Intervention")
-
-
-@dataclass
-class LayerStep:
-    """What a hook sees: one layer in one forward pass of one generation.
-
-    ``columns`` has the masks over the Lk key columns. ``state`` belongs to this intervention, layer and generation:
-    what the prefill stores, decode steps find. ``generation`` belongs to this intervention and generation, and holds
-    what :meth:`Intervention.read` stored. ``shared`` belongs to this intervention and forward pass: what one layer
-    stores, later layers find. ``record`` keeps a value for the observations; None when nobody asked for them.
-    """
-
-    layer: int
-    prefill: bool
-    layout: Layout
-    columns: Columns
-    state: dict[str, Any]
-    generation: dict[str, Any]
-    shared: dict[str, Any]
-    record: Recorder | None = None
 
 
 @dataclass
 class Prompt:
     """A prompt about to be read: what a method may look at, and run passes on, before the first forward.
 
-    ``embeddings`` (B, L, D) hold the image features at ``layout.image``; ``layers`` are the method's. ``state``
-    belongs to this intervention and generation. ``run`` offers passes over the prompt and others like it.
+    ``embeddings`` (B, L, D) hold the image features at ``layout.image``; ``layers`` are the method's.
+    ``generation`` is that of :class:`LayerStep`. ``run`` offers passes over the prompt and others like it.
     """
 
     embeddings: Tensor
     layout: Layout
     layers: tuple[int, ...]
-    state: dict[str, Any]
+    generation: State
     run: Passes
-    record: Recorder | None = None
-
-
-@dataclass
-class ContrastStep:
-    """One position at which two branches are contrasted. ``step`` counts generated tokens, from 0."""
-
-    step: int
-    layout: Layout
-    state: dict[str, Any]
-    record: Recorder | None = None
+    record: Recorder
 
 
 @dataclass
@@ -88,9 +55,9 @@ class Answer:
     tokens: Tensor
     ends: Tensor
     rows: Tensor
-    states: dict[int, dict[str, Any]]
+    states: Mapping[int, State]
     run: Passes
-    record: Recorder | None = None
+    record: Recorder
 
 
 @dataclass(frozen=True)
@@ -139,10 +106,6 @@ class Intervention:
     def overrides(self, hook: str) -> bool:
         return getattr(type(self), hook) is not getattr(Intervention, hook)
 
-    def replaces_last_row(self) -> bool:
-        """Two such methods in one layer would undo each other."""
-        return any(self.overrides(hook) for hook in ("row_scores", "row_attention", "maps"))
-
     def contrasts(self) -> bool:
         """Whether a negative branch is run; at most one method of a composition may."""
         return self.overrides("contrast")
@@ -151,18 +114,26 @@ class Intervention:
         """Whether the caller has to give another image for each image of the prompt."""
         return False
 
-    # Hooks, in the order in which a layer runs them.
+    # Hooks, in the order in which a forward runs them.
 
     def read(self, prompt: Prompt) -> None:
-        """Look at the prompt before the first forward, and keep what is needed in ``prompt.state``."""
+        """Look at the prompt before the first forward, and keep what is needed in ``prompt.generation``."""
 
     def rewrite(self, messages: Conversation) -> Conversation:
         """Another wording of a conversation, for methods that read a second prompt."""
         return messages
 
-    def maps(self, maps: Maps, outputs: Tensor, at: LayerStep) -> Tensor:
-        """Make head outputs (B, Lq, H, d) from edited attention maps, in the prefill."""
-        return outputs
+    def values(self, values: Tensor, at: LayerStep) -> Tensor:
+        """Edit the values (B, Hkv, Lk, d) that this forward attends to; the cache keeps the model's own."""
+        return values
+
+    def text_scores(self, scores: Tensor, at: LayerStep) -> Tensor:
+        """Edit the pre-softmax scores (B, H, R, Lk), in float32, of the rows behind the image, ``at.rows`` (B, R)."""
+        return scores
+
+    def text_attention(self, attention: Tensor, at: LayerStep) -> Tensor:
+        """Edit the attention (B, H, R, Lk), in float32, of the rows behind the image, ``at.rows`` (B, R)."""
+        return attention
 
     def row_scores(self, scores: Tensor, at: LayerStep) -> Tensor:
         """Edit the pre-softmax scores (B, H, Lk) of the last row, in float32."""
@@ -172,21 +143,53 @@ class Intervention:
         """Edit the attention (B, H, Lk) of the last row, in float32."""
         return attention
 
+    def maps(self, maps: Maps, outputs: Tensor, at: LayerStep) -> Tensor:
+        """Make head outputs (B, Lq, H, d) from edited attention maps, in the prefill."""
+        return outputs
+
     def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
         """Edit the head outputs (B, Lq, H, d) before the output projection."""
         return outputs
+
+    def attention_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
+        """Edit what attention adds to the hidden states (B, Lq, D), behind the output projection."""
+        return hidden
+
+    def feed_forward_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
+        """Edit what the feed-forward block adds to the hidden states (B, Lq, D)."""
+        return hidden
+
+    def layer_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
+        """Edit the hidden states (B, Lq, D) that the layer hands on."""
+        return hidden
+
+    def early_layers(self, depth: int) -> tuple[int, ...]:
+        """Layers whose logits ``at.early`` is to give in :meth:`token_logits` and :meth:`contrast`."""
+        return ()
+
+    def token_logits(self, logits: Tensor, at: LogitsStep) -> Tensor:
+        """Edit the next-token logits (B, V), in float32."""
+        return logits
 
     def negative(self, prompt: Prompt) -> Negative:
         """What the negative rows see; called after :meth:`read`, for methods that override :meth:`contrast`."""
         raise NotImplementedError(f"{self.name} contrasts two branches but has no negative one")
 
-    def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
+    def negative_methods(self, depth: int) -> tuple[Intervention, ...]:
+        """Methods that edit the negative rows, bound to a model of this depth; these see them as their batch."""
+        return ()
+
+    def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
         """Next-token logits (B, V) from those of the main and the negative branch, in float32."""
         return logits
+
+    def decode(self, run: Decoding) -> Tensor:
+        """Choose the tokens in the place of ``generate``: ids (A, L) of prompts and answers; one method may."""
+        raise NotImplementedError(f"{self.name} has no way of decoding")
 
     def review(self, answer: Answer) -> None:
         """Look back at what ``generate`` returned, for the observations. Not called when nobody asked for them."""
 
-    def observations(self, states: dict[int, dict[str, Any]]) -> dict[str, Observation]:
+    def observations(self, states: Mapping[int, State]) -> dict[str, Observation]:
         """What this method saw and did beyond what it recorded, from its layers' states."""
         return {}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hallu_models.engines.branches import Negative, plausible
-from hallu_models.interventions.base import ContrastStep, Intervention, Prompt
+from hallu_models.interventions import Intervention, LogitsStep, Prompt
 from registry.cards import layers
 
 
@@ -41,11 +41,11 @@ class CICD(Intervention):
     def negative(self, prompt: Prompt) -> Negative:
         return Negative(prompt.run.other_images(self.name), prompt.layout.has_image)
 
-    def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
+    def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
         return contrast_other_image(logits, negative, self.alpha_max, self.beta, at)
 
 
-def contrast_other_image(logits: Tensor, negative: Tensor, alpha_max: float, beta: float, at: ContrastStep) -> Tensor:
+def contrast_other_image(logits: Tensor, negative: Tensor, alpha_max: float, beta: float, at: LogitsStep) -> Tensor:
     """(1 + alpha) l - alpha l' with a strength per row, where the predictions differ at all; plausible tokens only."""
     if alpha_max == 0:
         return logits

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hallu_models.interventions.base import Intervention, LayerStep
+from hallu_models.interventions import Intervention, LayerStep
 
 
 @dataclass(frozen=True)

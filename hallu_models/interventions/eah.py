@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hallu_models.engines.maps import Maps
-from hallu_models.interventions.base import Intervention, LayerStep
+from hallu_models.interventions import Intervention, LayerStep
 from hallu_models.layout import Columns
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from hallu_models.conversations import Conversation, Message
 from hallu_models.engines.branches import Negative, plausible
 from hallu_models.hosts.inputs import DecoderInputs
-from hallu_models.interventions.base import ContrastStep, Intervention, Prompt
+from hallu_models.interventions import Intervention, LogitsStep, Prompt
 from hallu_models.layout import Layout
 from registry.cards import layers
 
@@ -102,7 +102,7 @@ class IAVA(Intervention):
         looked_at = under_general > _mean(under_general, real) + self.lam * _std(under_general, real)
         return (drop > 0) & largest & looked_at & real
 
-    def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
+    def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
         if self.alpha == 0:
             return logits
         return plausible((1 + self.alpha) * logits - self.alpha * negative, logits, self.beta)

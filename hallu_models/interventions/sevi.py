@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hallu_models.engines.branches import Negative
 from hallu_models.engines.rows import HIDDEN
-from hallu_models.interventions.base import ContrastStep, Intervention, LayerStep, Prompt
+from hallu_models.interventions import Intervention, LayerStep, LogitsStep, Prompt
 from hallu_models.interventions.cicd import contrast_other_image
 from registry.cards import layers as layer_lists
 
@@ -93,5 +93,5 @@ class SEVI(Intervention):
     def negative(self, prompt: Prompt) -> Negative:
         return Negative(prompt.run.other_images(self.name), prompt.layout.has_image)
 
-    def contrast(self, logits: Tensor, negative: Tensor, at: ContrastStep) -> Tensor:
+    def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
         return contrast_other_image(logits, negative, 3.0, self.beta, at)

@@ -7,14 +7,14 @@ language prior of the others weighs less. Heads are chosen once, where the first
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from hallu_models.interventions.base import Answer, Intervention, LayerStep, Prompt
-from hallu_models.observations import Observation, per_layer
+from hallu_models.interventions import Answer, Intervention, LayerStep, Observation, Prompt, State, per_layer
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class VHR(Intervention):
     def read(self, prompt: Prompt) -> None:
         if not prompt.layers:
             return
-        prompt.state["without"] = prompt.run.head_outputs_without_image(prompt.layout, prompt.layers)
+        prompt.generation["without"] = prompt.run.head_outputs_without_image(prompt.layout, prompt.layers)
 
     def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
         if at.prefill and at.layout.any_image:
@@ -83,7 +83,7 @@ class VHR(Intervention):
         behind = torch.arange(largest.shape[1], device=largest.device) >= answer.ends[:, None]
         answer.record("tvhd", largest.masked_fill(behind, math.nan), "token")
 
-    def observations(self, states: dict[int, dict[str, Any]]) -> dict[str, Observation]:
+    def observations(self, states: Mapping[int, State]) -> dict[str, Observation]:
         return {
             "vhd": per_layer(states, "divergence", ("row", "layer", "head")),
             "selected": per_layer(states, "selected", ("row", "layer", "head")),

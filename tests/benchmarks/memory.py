@@ -40,7 +40,7 @@ call = AttentionCall(sdpa, None, *states, None, dict())
 with torch.inference_mode():
     outputs = call.outputs()
     plain = peak()
-    at = LayerStep(1, True, layout, layout.columns({LENGTH}), dict(), dict(), dict())
+    at = LayerStep(1, 0, layout, layout.columns({LENGTH}), dict(), dict(), dict())
     edited = EAH(beta=1e-5).maps(Maps(call, layout), outputs, at)
     assert not torch.equal(edited, outputs), "EAH changed nothing"
     print(plain, peak())

@@ -1,0 +1,74 @@
+"""Logits of early layers: what the output embeddings make of hidden states that later layers have not seen.
+
+What follows the output embeddings, a soft cap or a scale, is read off the model's own forward, and there the last layer
+has to give the model's own logits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from hallu_models.engines.hidden import LAYER_OUTPUT
+from hallu_models.hosts import finish, parts
+from hallu_models.hosts.host import Host
+from hallu_models.hosts.mismatch import HostMismatch
+from hallu_models.layout import Layout
+
+TOLERANCE = {2: 0.05, 4: 1e-3, 8: 1e-6}
+"""Of the largest logit, by bytes of a number: what rounding may do to it."""
+
+
+class Lens:
+    """Keeps the last position's hidden states of some layers in each forward, and makes logits of them."""
+
+    def __init__(self, host: Host, layers: tuple[int, ...]) -> None:
+        self._host, self._norm = host, parts.last_norm(host.decoder)
+        self.layers = layers
+        self._seen: dict[int, Tensor] = {}
+        self._finish: finish.Finish | None = None
+
+    def modules(self) -> dict[int, nn.Module]:
+        """The layers that :meth:`saw` is to be told the outputs of, the last one among them."""
+        return {layer: LAYER_OUTPUT.part(self._host, layer) for layer in {*self.layers, self._host.depth - 1}}
+
+    def saw(self, layer: int, output: Any, layout: Layout) -> None:
+        """Take what a layer hands on."""
+        hidden = parts.hidden_in(output)[: layout.rows]
+        self._seen[layer] = layout.on(hidden.device).last_row(hidden)
+
+    def begin(self) -> None:
+        """Another generation: the way to the logits is read anew."""
+        self._finish = None
+
+    def prove(self, made: Tensor) -> None:
+        """Learn from the logits (B, V) of a prefill. Raises HostMismatch where the last layer gives others."""
+        if self._finish is not None:
+            return
+        raw = self._raw(self._host.depth - 1, normed=True)
+        made = made.float()
+        self._finish = finish.finish(raw, made, self._host.soft_cap)
+        found = float((self._finish(raw) - made).abs().amax() / made.abs().amax().clamp(min=1e-12))
+        limit = TOLERANCE[self._host.model.dtype.itemsize]
+        if not found <= limit:
+            raise HostMismatch(
+                f"the output embeddings make other logits of the last layer's hidden states than the model does, by "
+                f"{found:.2g} of the largest"
+            )
+
+    def logits(self, layer: int, normed: bool = True) -> Tensor:
+        """(B, V) in float32 of the last position. Raises ValueError for a layer that was not asked for."""
+        if layer not in self.layers:
+            raise ValueError(
+                f"layer {layer} is not looked into; early_layers() names {', '.join(map(str, self.layers)) or 'none'}"
+            )
+        assert self._finish is not None
+        return self._finish(self._raw(layer, normed))
+
+    def _raw(self, layer: int, normed: bool) -> Tensor:
+        hidden = self._seen[layer]
+        if normed:
+            hidden = self._norm(hidden.to(next(self._norm.parameters()).device))
+        head = self._host.causal.get_output_embeddings()
+        return head(hidden.to(head.weight.device)).float()  # type: ignore[no-any-return]

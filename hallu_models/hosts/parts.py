@@ -1,0 +1,66 @@
+"""Parts of a decoder that lie around its attention, found by kind: layers, feed-forward blocks, last norm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from hallu_models.hosts.mismatch import HostMismatch
+
+
+def layer_of(decoder: nn.Module, attention: nn.Module) -> nn.Module:
+    """The layer that an attention module belongs to: the item of the decoder's list that holds it."""
+    for module in decoder.modules():
+        if isinstance(module, nn.ModuleList):
+            for item in module:
+                if any(part is attention for part in item.modules()):
+                    return item
+    raise HostMismatch(f"{type(decoder).__name__} has no list of layers that holds {type(attention).__name__}")
+
+
+def feed_forward(layer: nn.Module, attention: nn.Module) -> nn.Module:
+    """The feed-forward block of a layer: its only part with matrices, the attention's aside.
+
+    Raises HostMismatch where it has none or several.
+    """
+    found = [
+        part
+        for part in layer.children()
+        if not any(inner is attention for inner in part.modules())
+        and any(weight.ndim >= 2 for weight in part.parameters())
+    ]
+    if len(found) != 1:
+        raise HostMismatch(
+            f"a layer of type {type(layer).__name__} has {len(found) or 'no'} parts with matrices beside its "
+            "attention, so what a feed-forward block gives cannot be edited there"
+        )
+    return found[0]
+
+
+def last_norm(decoder: nn.Module) -> nn.Module:
+    """The norm behind the last layer: the decoder's only own part that has vectors alone."""
+    found = [
+        part
+        for part in decoder.children()
+        if (weights := list(part.parameters())) and all(weight.ndim == 1 for weight in weights)
+    ]
+    if len(found) != 1:
+        raise HostMismatch(
+            f"{type(decoder).__name__} has {len(found) or 'no'} parts that could be its last norm, so early "
+            "layers have no logits"
+        )
+    return found[0]
+
+
+def hidden_in(output: Any) -> Tensor:
+    """The hidden states (B, L, D) in what a part of a layer gives, which may be a tuple that begins with them."""
+    found = output[0] if isinstance(output, tuple) else output
+    if not isinstance(found, Tensor) or found.ndim != 3 or not found.is_floating_point():
+        raise HostMismatch(f"a part of a layer gave no hidden states (B, L, D) but {type(found).__name__}")
+    return found
+
+
+def with_hidden(output: Any, hidden: Tensor) -> Any:
+    """The output with other hidden states."""
+    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden

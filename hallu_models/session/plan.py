@@ -1,0 +1,143 @@
+"""Which methods act at which edit points of a model: all that can be told before anything is generated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hallu_models.engines.hidden import HIDDEN_STATES, HiddenPoint
+from hallu_models.engines.lens import Lens
+from hallu_models.engines.point import AttentionPoint
+from hallu_models.engines.points import IN_ATTENTION
+from hallu_models.engines.step import overriding
+from hallu_models.hosts.host import Host, UnsupportedModel
+from hallu_models.hosts.mismatch import HostMismatch
+from hallu_models.interventions import Intervention
+
+LOOKING = ("read", "negative", "review", *(hook for point in IN_ATTENTION for hook in point.hooks))
+"""Hooks of methods that need the attention of their layers, to edit it or to look into it in passes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Methods on a model. layers: of each method, by name. attended: layers whose attention is edited or looked into.
+
+    attention: the points at work in a layer, in order, each with its methods. hidden: the same of points in
+    hidden states, by point and layer. logits: methods that act on next-token logits; one may be contrasting, and
+    negative is the plan of its negative rows.
+    """
+
+    methods: tuple[Intervention, ...]
+    layers: Mapping[str, tuple[int, ...]]
+    attended: tuple[int, ...]
+    attention: Mapping[int, tuple[tuple[AttentionPoint, tuple[Intervention, ...]], ...]]
+    hidden: dict[tuple[HiddenPoint, int], tuple[Intervention, ...]]
+    logits: tuple[Intervention, ...]
+    early: tuple[int, ...]
+    contrasting: Intervention | None
+    deciding: Intervention | None
+    negative: Plan | None = None
+
+    @classmethod
+    def of(cls, host: Host, methods: Sequence[Intervention]) -> Plan:
+        """Raises UnsupportedModel where the model lacks what a method acts on, ValueError where two cannot go together.
+
+        What chains on one edit point does so in the order of ``methods``.
+        """
+        layers = {item.name: item.layer_list(host.depth) for item in methods}
+        looking = [item for item in overriding(methods, LOOKING) if layers[item.name]]
+        if host.closed and looking:
+            raise UnsupportedModel(
+                f"{looking[0].name} acts on attention heads, but in {type(host.model).__name__} {host.closed}; methods "
+                "that only contrast predictions work, such as cicd"
+            )
+        contrasting = _only(
+            [item for item in methods if item.contrasts()], "run a negative branch, and only one can be contrasted with"
+        )
+        others = contrasting.negative_methods(host.depth) if contrasting is not None else ()
+        negative = cls.of(host, others) if others else None
+        attended = {layer for item in looking for layer in layers[item.name]}
+        attended.update(negative.attended if negative else ())
+        attention = {
+            layer: _points(layer, [item for item in methods if layer in layers[item.name]])
+            for layer in sorted(attended)
+        }
+        hidden = {
+            (point, layer): acting
+            for point in HIDDEN_STATES
+            for layer in range(host.depth)
+            if (acting := tuple(item for item in overriding(methods, point.hooks) if layer in layers[item.name]))
+        }
+        plan = cls(
+            tuple(methods),
+            layers,
+            tuple(sorted(attended)),
+            attention,
+            hidden,
+            tuple(item for item in methods if item.contrasts() or item.overrides("token_logits")),
+            tuple(sorted({layer for item in methods for layer in item.early_layers(host.depth)})),
+            contrasting,
+            _only(overriding(methods, ["decode"]), "choose the tokens, and only one can"),
+            negative,
+        )
+        plan._require_parts(host)
+        return plan
+
+    @property
+    def name(self) -> str:
+        """The methods as they are written."""
+        return "+".join(self.layers) or "none"
+
+    @property
+    def idle(self) -> bool:
+        """Nothing to do."""
+        return not (self.attended or self.hidden or self.logits or self.early or self.deciding)
+
+    @property
+    def hidden_edits(self) -> tuple[tuple[HiddenPoint, int], ...]:
+        """Points and layers at which hidden states are edited, of the negative rows too."""
+        return tuple(self.hidden | (self.negative.hidden if self.negative else {}))
+
+    def editing(self, layer: int) -> str:
+        """The methods that act in a layer."""
+        return "+".join(item.name for item in self.methods if layer in self.layers[item.name])
+
+    def _require_parts(self, host: Host) -> None:
+        """Find the parts of the model that methods act on."""
+        for (point, layer), methods in self.hidden.items():
+            try:
+                point.part(host, layer)
+            except (HostMismatch, IndexError) as error:
+                raise _lacks(host, methods[0].name, point.name, error) from error
+        if self.early:
+            owner = next(item.name for item in self.methods if item.early_layers(host.depth))
+            try:
+                Lens(host, self.early).modules()
+            except (HostMismatch, IndexError) as error:
+                raise _lacks(host, owner, "early-layer logits", error) from error
+
+
+def _lacks(host: Host, method: str, what: str, error: Exception) -> UnsupportedModel:
+    return UnsupportedModel(f"{method} needs the {what} of {type(host.model).__name__}: {str(error).splitlines()[0]}")
+
+
+def _points(layer: int, methods: Sequence[Intervention]) -> tuple[tuple[AttentionPoint, tuple[Intervention, ...]], ...]:
+    """The points at work in a layer. Raises ValueError where one would overwrite another method's edits at another."""
+    found = tuple((point, acting) for point in IN_ATTENTION if (acting := overriding(methods, point.hooks)))
+    by_name = {point.name: acting for point, acting in found}
+    for point, acting in found:
+        for other in point.undoes:
+            undone = [item for item in by_name.get(other, ()) if item not in acting]
+            if undone:
+                names = "+".join(item.name for item in methods if item in (undone[0], acting[0]))
+                raise ValueError(
+                    f"{names}: {acting[0].name} edits the {point.name} of layer {layer} and would undo what "
+                    f"{undone[0].name} does to the {other} there; give them layers of their own"
+                )
+    return found
+
+
+def _only(methods: Sequence[Intervention], doing: str) -> Intervention | None:
+    if len(methods) > 1:
+        raise ValueError(f"{'+'.join(item.name for item in methods)}: both {doing}")
+    return methods[0] if methods else None

@@ -1,0 +1,66 @@
+"""Rows of a batch that the same methods act on, in one generation: the batch's own, or those of a negative branch."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from hallu_models.engines.hidden import HiddenPoint
+from hallu_models.engines.point import Attending
+from hallu_models.engines.step import LayerStep
+from hallu_models.hosts.attention import AttentionCall
+from hallu_models.layout import Layout
+from hallu_models.session.memory import Memory
+from hallu_models.session.plan import Plan
+
+
+class Rows:
+    """``layout`` is that of the prompts, ``total`` counts the columns so far."""
+
+    def __init__(self, plan: Plan, memory: Memory, layout: Layout, total: int) -> None:
+        self.plan, self.memory, self.layout, self.total = plan, memory, layout, total
+
+    @property
+    def number(self) -> int:
+        return self.layout.rows
+
+    def goes_on(self, columns: int) -> None:
+        """A forward behind the prompt reads so many columns more."""
+        self.total += columns
+        self.memory.step += 1
+        self.memory.forget_forward()
+
+    def attention(self, layer: int, call: AttentionCall) -> Tensor:
+        """Head outputs (B, Lq, H, d) of a layer, as its edit points make them."""
+        points = self.plan.attention.get(layer)
+        if not points or not self.layout.any_image:
+            return call.outputs()
+        seen = min(call.key.shape[2], self.total)
+        at = partial(self._at, layer, self.layout.on(call.query.device), seen)
+        here = Attending(call, self.layout.on(call.query.device), self.memory.step, self.total, at)
+        for point, methods in points:
+            point.edit(here, methods)
+        return here.outputs
+
+    def hidden(self, point: HiddenPoint, layer: int, hidden: Tensor) -> Tensor:
+        """Hidden states (B, L, D) as the methods at a point make them."""
+        methods = self.plan.hidden.get((point, layer), ())
+        if not methods or not self.layout.any_image:
+            return hidden
+        layout = self.layout.on(hidden.device)
+        return point.edit(hidden, layout, methods, partial(self._at, layer, layout, self.total))
+
+    def _at(self, layer: int, layout: Layout, seen: int, item: Any) -> LayerStep:
+        memory, name = self.memory, item.name
+        return LayerStep(
+            layer,
+            memory.step,
+            layout,
+            layout.columns(self.total, seen),
+            memory.states[name][layer],
+            memory.generation[name],
+            memory.shared[name],
+            memory.recorder(name, layer),
+        )
