@@ -14,7 +14,7 @@ from test_session import state_of
 
 import hallu_models
 import registry
-from hallu_models import generation, processing
+from hallu_models import generation, loading, processing
 from hallu_models.conversations import conversation
 from hallu_models.engines import points
 from registry.cards import built_in
@@ -70,7 +70,7 @@ GENERAL = "describe the content of the image ."
 @functools.cache
 def host(family):
     built = others.UNLISTED["aya_vision"]() if family == "auto" else tiny.built(family)
-    return hallu_models.loading.inspect(*built)
+    return loading.inspect(*built)
 
 
 def rows(family):
@@ -308,7 +308,7 @@ def test_a_card_says_what_its_method_uses(method):
 def test_models_that_no_method_can_act_on_are_refused_with_the_reason(name):
     model = others.REFUSED[name]()
     with pytest.raises(hallu_models.UnsupportedModel) as caught:
-        hallu_models.loading.inspect(model)
+        loading.inspect(model)
     if not name.endswith("_t5"):
         assert matrix.table([built_in.load("vhr")])[name]["vhr"].reason in str(caught.value)
 
