@@ -12,6 +12,7 @@ FLOOR_PACKAGES := transformers==5.6.0 'tokenizers>=0.22,<=0.23.0' 'huggingface_h
 FLOOR_TESTS := $(addprefix tests/test_,host.py vhr.py session.py core_methods.py adapter.py demo.py)
 # The newest transformers on the index, in range or not, likewise.
 NEWEST := .newest
+AUDIT := .audit
 CONTACT_TESTS := $(addprefix tests/test_,contact.py self_check.py grounds.py host.py session.py vhr.py core_methods.py contract.py)
 # lmms-eval itself exits with 0 after an error, and an older run would be compared.
 RUN = $(BIN)/hallu run --model $(1) --model_args pretrained=demo --tasks hallu_demo --batch_size 16 --output_path results/$(1) --log_samples
@@ -19,7 +20,7 @@ RUN = $(BIN)/hallu run --model $(1) --model_args pretrained=demo --tasks hallu_d
 PICTURES := hallu_models/diagnostics/pictures
 DIAGNOSE = $(BIN)/hallu diagnose --image demo:9
 
-.PHONY: demo test floor newest bench pictures lint types readme clean
+.PHONY: demo test floor newest soak fuzz audit bench pictures lint types readme clean
 
 demo: $(STAMP)
 	$(call RUN,llava_base)
@@ -38,6 +39,20 @@ newest: $(DEV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(NEWEST) transformers
 	PYTHONPATH=$(NEWEST) $(BIN)/python -c "import transformers; print('transformers', transformers.__version__)"
 	PYTHONPATH=$(NEWEST) $(PYTEST) -q $(CONTACT_TESTS)
+
+# 20,000 documents with methods put on and taken off.
+soak: $(DEV)
+	$(BIN)/python tests/soak.py
+
+# Ten times the cases of the normal suite, and other ones every time.
+fuzz: $(DEV)
+	HALLU_FUZZ=20000 $(PYTEST) -q tests/test_fuzz.py
+
+# Known vulnerabilities of what is installed, with pip-audit in a folder of its own.
+audit: $(DEV)
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(AUDIT)/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" --skip-editable
 
 bench: $(DEV)
 	$(BIN)/python tests/benchmarks/run.py
@@ -74,4 +89,4 @@ $(FLOOR)/.installed: $(DEV) Makefile
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(FLOOR) $(NEWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(FLOOR) $(NEWEST) $(AUDIT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,7 @@ from typing import Any
 
 from hallu_models import loading
 from hallu_models.engines.branches import Mode
+from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.self_check import BRANCH, ENGINES, SelfCheckFailed, check
 
 
@@ -22,6 +23,8 @@ def findings(arguments: Mapping[str, Any]) -> Iterator[tuple[bool, str, str, str
         name = f"{engine}, {branch}" if branch else engine
         try:
             proof = check(host, (engine,), branch)
+        except UnsupportedModel as error:
+            yield True, name, f"methods that use it are refused: {error}", ""
         except SelfCheckFailed as error:
             said, _, advice = str(error).partition("\n")
             yield False, name, said, advice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -65,7 +65,12 @@ def generate(
     prompt the method acts on, "all", "last" or a number from 1. streamer: of transformers, for one conversation; it is
     given the tokens as they come. parameters: the method's, e.g. ``alpha=2.0``. Raises ValueError for unknown ones and
     for what :func:`hallu_models.conversations.checked` refuses.
+
+    A name of this signature is its own; a method's parameter of that name is written ``**{"vhr.top_k": 5}``. Where it
+    would do nothing here, as ``top_k`` without ``do_sample``, and a method has it, ValueError names both.
     """
+    if not do_sample:
+        _refuse_ambiguous(method, {"temperature": temperature, "top_p": top_p, "top_k": top_k})
     if method is None or isinstance(method, str):
         methods.check(method, parameters, OPTIONS)
     elif parameters:
@@ -89,6 +94,20 @@ def generate(
             num_beams=num_beams,
             streamer=streamer,
         )
+
+
+def _refuse_ambiguous(method: methods.Method, unused: Mapping[str, Any]) -> None:
+    """Options of sampling, which a greedy generation leaves alone, where the method's parameter may be meant."""
+    for name, value in unused.items():
+        owners = methods.owners(method, name) if value is not None else ()
+        if owners:
+            ways = [f'**{{"{own}.{name}": {value!r}}}' for own in owners]
+            if not isinstance(method, str):
+                ways = [f"{type(method).__name__}({name}={value!r})"]
+            raise ValueError(
+                f"{name}={value!r}: generate() has {name}, of sampling, and so has {' and '.join(owners)}; for the "
+                f"method write {' or '.join(ways)}, for sampling give do_sample=True"
+            )
 
 
 OPTIONS = tuple(

@@ -24,6 +24,13 @@ def names(method: Method) -> tuple[str, ...]:
     return lazy.composition(method)
 
 
+def owners(method: Method, parameter: str) -> tuple[str, ...]:
+    """The methods among these that have a parameter of this name."""
+    if isinstance(method, Intervention):
+        return names(method) if parameter in method.parameters() else ()
+    return tuple(name for name in names(method) if parameter in params.argument_names(name))
+
+
 def check(method: str | None, parameters: Mapping[str, Any], reserved: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
     """Parameters per method, coerced to their types: all that can be checked without a model.
 

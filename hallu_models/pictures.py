@@ -4,8 +4,8 @@ lmms-eval switches on Pillow's ``LOAD_TRUNCATED_IMAGES`` when it is imported, fo
 off is then answered as if its lower part were grey, and ``datasets``, which decodes when a document is read, does the
 same. So documents are read and images decoded with truncation off.
 
-What decodes is not thereby undamaged: most flipped bits in the compressed part of a JPEG give another picture and no
-error, and nothing in the format tells.
+What decodes is not thereby undamaged: PNG has checksums, JPEG has none. Of 300 flipped bits in a JPEG 289 gave another
+picture and no error, and libjpeg itself warns of about one in seven, in messages that Pillow does not hand on.
 """
 
 from __future__ import annotations

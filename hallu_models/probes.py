@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hallu_models.engines.branches import Negative
 from hallu_models.engines.maps import Maps
-from hallu_models.interventions import Intervention, LayerStep, LogitsStep, Prompt
+from hallu_models.interventions import Decoding, Intervention, LayerStep, LogitsStep, Prompt
 
 STEPS = 4
 """Tokens: the first two show a prefill and a step apart, the third a step behind a step; the last is edited."""
@@ -91,6 +91,98 @@ class RowProbe(Probe):
         hidden = float(attention.masked_fill(at.columns.visible[:, None], 0.0).amax())
         self.seen.require(hidden < 1e-6, f"the last row gives padding an attention of {hidden:.2g}")
         return self.edited(attention)
+
+
+class ValueProbe(Probe):
+    """Values as they are."""
+
+    name: ClassVar[str] = "self-check of values"
+
+    def values(self, values: Tensor, at: LayerStep) -> Tensor:
+        self.note(at)
+        return self.edited(values)
+
+
+class TextProbe(Probe):
+    """The attention of all rows behind the image as it is: distributions over what these see."""
+
+    name: ClassVar[str] = "self-check of rows behind the image"
+
+    def text_attention(self, attention: Tensor, at: LayerStep) -> Tensor:
+        # Blocks of rows make several calls a layer.
+        if at.step == len(self.seen.phases):
+            self.note(at)
+        hidden = float(attention.masked_fill(at.columns.visible[:, None, None], 0.0).amax())
+        self.seen.require(hidden < 1e-6, f"a row behind the image gives padding an attention of {hidden:.2g}")
+        return self.edited(attention)
+
+
+class AttentionOutputProbe(Probe):
+    """What attention adds, as it is."""
+
+    name: ClassVar[str] = "self-check of attention output"
+
+    def attention_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
+        self.note(at)
+        return self.edited(hidden)
+
+
+class FeedForwardProbe(Probe):
+    """What the feed-forward block adds, as it is."""
+
+    name: ClassVar[str] = "self-check of feed-forward output"
+
+    def feed_forward_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
+        self.note(at)
+        return self.edited(hidden)
+
+
+class LayerOutputProbe(Probe):
+    """What a layer hands on, as it is."""
+
+    name: ClassVar[str] = "self-check of layer output"
+
+    def layer_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
+        self.note(at)
+        return self.edited(hidden)
+
+
+class LogitsProbe(Probe):
+    """Next-token logits as they are."""
+
+    name: ClassVar[str] = "self-check of token logits"
+
+    def token_logits(self, logits: Tensor, at: LogitsStep) -> Tensor:
+        self.seen.phases.append((at.step == 0, at.step))
+        return torch.where(self.drastic(at.step, logits)[:, None], -logits, logits)
+
+
+class EarlyProbe(LogitsProbe):
+    """The last layer's own logits in the place of the model's."""
+
+    name: ClassVar[str] = "self-check of early logits"
+
+    def early_layers(self, depth: int) -> tuple[int, ...]:
+        return (depth - 1,)
+
+    def token_logits(self, logits: Tensor, at: LogitsStep) -> Tensor:
+        return super().token_logits(at.early(*self.where), at)
+
+
+@dataclass(frozen=True)
+class DecodingProbe(Probe):
+    """The plain model's own ``tokens`` (B, T), one after another; ``logits`` are those of each step (B, V)."""
+
+    name: ClassVar[str] = "self-check of decoding"
+
+    tokens: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
+    logits: list[Tensor] = field(default_factory=list)
+
+    def decode(self, run: Decoding) -> Tensor:
+        self.logits.append(run.next(processed=False))
+        for step in range(1, self.tokens.shape[1]):
+            self.logits.append(run.next(self.tokens[:, step - 1], processed=False))
+        return torch.cat([run.ids, self.tokens[:, -1:]], dim=1)
 
 
 class MapProbe(Probe):

@@ -20,36 +20,63 @@ from torch import Tensor
 
 from hallu_models import processing
 from hallu_models.conversations import conversation
+from hallu_models.engines import points
+from hallu_models.engines.behind import ROWS_BEHIND
 from hallu_models.engines.branches import Mode
+from hallu_models.engines.heads import HEAD_OUTPUTS
+from hallu_models.engines.hidden import ATTENTION_OUTPUT, FEED_FORWARD_OUTPUT, LAYER_OUTPUT
+from hallu_models.engines.maps import MAPS
+from hallu_models.engines.rows import LAST_ROW
+from hallu_models.engines.values import VALUES
 from hallu_models.hosts import forward, generate
 from hallu_models.hosts import host as hosts
-from hallu_models.hosts.host import Host
+from hallu_models.hosts.host import Host, UnsupportedModel
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions.base import Intervention
 from hallu_models.probes import (
     STEPS,
+    AttentionOutputProbe,
     BranchProbe,
+    DecodingProbe,
+    EarlyProbe,
+    FeedForwardProbe,
     HeadProbe,
+    LayerOutputProbe,
+    LogitsProbe,
     MapProbe,
     PassProbe,
     Probe,
     RowProbe,
     Seen,
+    TextProbe,
+    ValueProbe,
     apart,
     forced,
     swapped,
 )
 from hallu_models.session import Session
 
-BRANCH = "negative branch"
-ENGINES = {
-    "last row": ("row_scores", "row_attention"),
-    "maps": ("maps",),
-    "head outputs": ("head_outputs",),
-    "passes": ("read", "negative"),
-    BRANCH: (),
+BRANCH, PASSES, EARLY, LOGITS, DECODING = "negative branch", "passes", "early logits", "token logits", "decoding"
+PROBES: dict[str, Callable[..., Probe]] = {
+    VALUES.name: ValueProbe,
+    ROWS_BEHIND.name: TextProbe,
+    LAST_ROW.name: RowProbe,
+    MAPS.name: MapProbe,
+    HEAD_OUTPUTS.name: HeadProbe,
+    ATTENTION_OUTPUT.name: AttentionOutputProbe,
+    FEED_FORWARD_OUTPUT.name: FeedForwardProbe,
+    LAYER_OUTPUT.name: LayerOutputProbe,
+    PASSES: PassProbe,
+    EARLY: EarlyProbe,
+    LOGITS: LogitsProbe,
+    BRANCH: BranchProbe,
+    DECODING: DecodingProbe,
 }
-"""What a method can use, and the hooks that use it."""
+"""What a method can use, and what proves it."""
+
+ENGINES = tuple(PROBES)
+IN_LAYERS = (*ENGINES[: ENGINES.index(PASSES)], PASSES)
+"""Of these those that act in layers."""
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 0.03, torch.bfloat16: 0.05}
 """Of the range of a row's logits: what rounding may move them by."""
@@ -83,13 +110,17 @@ _PROVEN: WeakKeyDictionary[Any, dict[Any, Proof]] = WeakKeyDictionary()
 
 
 def engines_of(interventions: Sequence[Intervention], depth: int) -> tuple[str, ...]:
-    """The engines that methods use on a model of this depth, by the hooks that they override."""
-    used = set()
+    """What methods use on a model of this depth, by the hooks that they override."""
+    used: set[str] = set()
     for item in interventions:
-        if item.contrasts():
-            used.add(BRANCH)
         if item.layer_list(depth):
-            used.update(engine for engine, hooks in ENGINES.items() if any(map(item.overrides, hooks)))
+            used.update(point.name for point in points.IN_LAYERS if any(map(item.overrides, point.hooks)))
+            used.update([PASSES] if item.overrides("read") or item.overrides("negative") else [])
+        used.update([EARLY] if item.early_layers(depth) else [])
+        used.update([LOGITS] if item.overrides("token_logits") else [])
+        used.update([DECODING] if item.overrides("decode") else [])
+        if item.contrasts():
+            used.update([BRANCH, *engines_of(item.negative_methods(depth), depth)])
     return tuple(engine for engine in ENGINES if engine in used)
 
 
@@ -137,7 +168,7 @@ def check(
                 for number in (max(2, len(engines)), 1)
             )
             largest = _Check(host, tuple(engines), branch, given).run(one)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, UnsupportedModel):
         raise
     except HostMismatch as error:
         raise _failed(model, engines, error.what) from error
@@ -165,6 +196,10 @@ def pictured(host: Host, number: int) -> Any:
     return processing.encode(host, questions)
 
 
+UNDONE = {name for point in points.IN_ATTENTION for name in point.undoes}
+SHARED = tuple(point.name for point in points.IN_ATTENTION if point.undoes or point.name in UNDONE)
+"""Engines of which no two go together in one layer."""
+
 SIDE = 224
 """Height and width of the pictures, in pixels."""
 
@@ -184,8 +219,9 @@ class _Check:
         ids = forward.ids_of(inputs)
         assert ids is not None
         self.rows = len(ids)
-        # A contrast leaves nothing behind in its row, which can then prove a drastic edit and none.
-        self.copies = 1 if self.engines == (BRANCH,) else 2
+        # What edits logits alone leaves nothing behind in its row, which can then prove a drastic edit and none.
+        alone = set(self.engines) - {DECODING}
+        self.copies = 1 if len(alone) == 1 and alone <= {BRANCH, LOGITS, EARLY} else 2
 
     def run(self, one: Mapping[str, Any]) -> float:
         """Largest difference of an ineffective edit; ``one`` is a prompt for beams. Raises HostMismatch."""
@@ -193,7 +229,9 @@ class _Check:
         tokens, plain = generate.scored(model, self.inputs, STEPS)
         # A first generation leaves things of its own behind.
         before = hosts.fingerprint(model)
-        probes = tuple(self.probes())
+        largest = self.decode(tokens, plain) if DECODING in self.engines else 0.0
+        if not (probes := tuple(self.probes())):
+            return largest
         _, logits = self.answered(
             probes,
             self.inputs,
@@ -202,7 +240,7 @@ class _Check:
             num_return_sequences=self.copies,
         )
         self.require_phases(probes)
-        largest = self.compare(plain, logits, probes)
+        largest = max(largest, self.compare(plain, logits, probes))
         # A pass reads the prompt, whatever follows it.
         chosen = [probe for probe in probes if not isinstance(probe, PassProbe)] or probes
         calm = tuple(replace(probe, own=None, seen=Seen()) for probe in chosen)
@@ -213,23 +251,33 @@ class _Check:
         return largest
 
     def probes(self) -> Iterator[Probe]:
-        """A probe an engine, in the first and the last layer; maps have theirs to themselves, and passes end early."""
-        layers: tuple[int, ...] = () if self.host.closed else tuple(sorted({0, self.host.depth - 1}))
-        kinds: dict[str, Callable[..., Probe]] = {
-            "last row": RowProbe, "maps": MapProbe, "head outputs": HeadProbe,
-            "passes": PassProbe, BRANCH: BranchProbe,
-        }  # fmt: skip
-        for number, engine in enumerate(self.engines):
-            where = layers
-            if engine == BRANCH:
-                where = ()
-            elif engine == "passes":
-                where = tuple(range(min(2, self.host.depth)))
-            elif {"last row", "maps"} <= set(self.engines) and len(layers) > 1:
-                where = layers[:1] if engine == "maps" else layers[1:]
+        """A probe an engine, in the first and the last layer; passes end early."""
+        depth = self.host.depth
+        ends = tuple(sorted({0, depth - 1}))
+        for number, engine in enumerate(engine for engine in self.engines if engine != DECODING):
+            where = ends if engine in IN_LAYERS else ()
+            if engine == PASSES:
+                where = tuple(range(min(2, depth)))
+            elif engine == EARLY:
+                where = ends[-1:]
+            elif engine in SHARED and len(found := [one for one in self.engines if one in SHARED]) > 1:
+                # One would undo the other.
+                where = (range(depth)[found.index(engine)],) if engine != found[-1] else ends[-1:]
             # The first prompt is the padded one: where rows have no copies, it stays as it is.
             own = (number if self.copies > 1 else self.rows - 1) % self.rows
-            yield kinds[engine](where=where, own=own, copies=self.copies, tolerance=self.tolerance)
+            yield PROBES[engine](where=where, own=own, copies=self.copies, tolerance=self.tolerance)
+
+    def decode(self, tokens: Tensor, plain: Tensor) -> float:
+        """Largest difference of the logits that a decoding policy is given."""
+        probe = DecodingProbe(tokens=tokens)
+        with Session(self.host, (probe,)).attached():
+            generate.decoded(self.host.model, self.inputs, STEPS)
+        steps = [apart(*pair) for rows, own in zip(probe.logits, plain) for pair in zip(rows, own)]
+        if not (largest := max(steps)) <= self.tolerance:
+            raise HostMismatch(
+                f"a decoding policy is given other logits than generate, by {largest:.2g} of their range"
+            )
+        return largest
 
     def answered(self, probes: tuple[Probe, ...], inputs: Mapping[str, Any], **options: Any) -> tuple[Tensor, Tensor]:
         session = Session(self.host, probes, branch=self.branch or "paired")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hallu_tasks import strategies
+from hallu_tasks import record_check, strategies
 from hallu_tasks.results import Sample
 from hallu_tasks.scoring import amber, chair, hallusion, mme, pope, textvqa, yesno
 from hallu_tasks.scoring.paired import NOTHING
@@ -80,18 +80,46 @@ class Benchmark:
     unread: Callable[[Record], Unread | None] | None = None
     """For yes/no answers: how the policy failed to find a yes or a no."""
     group: Group | None = None
+    resampled: str = "image"
+    """What is resampled and counted for a verdict."""
+    allowed: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """The values of fields that take few."""
 
     def record(self, sample: Sample) -> Record | None:
         """The sample's record, ``None`` when it is not one of this benchmark."""
-        found = next((record for record in sample.records.values() if self.columns <= record.keys()), None)
+        found = self.written(sample)
         return None if found is None else self.completed(found, sample)
+
+    def written(self, sample: Sample) -> Record | None:
+        """The record as it stands in the file."""
+        return next((record for record in sample.records.values() if self.columns <= record.keys()), None)
 
 
 def of(samples: Mapping[int, Sample]) -> Benchmark | None:
-    """The benchmark whose records all samples carry, ``None`` if there is none."""
+    """The benchmark whose records the samples carry, ``None`` if there is none.
+
+    Raises `ValueError` that names file and line where some do not, or carry what no scorer writes.
+    """
     for benchmark in BENCHMARKS:
-        if all(benchmark.record(sample) is not None for sample in samples.values()):
-            return benchmark
+        records = {document: benchmark.written(sample) for document, sample in samples.items()}
+        place = {document: sample.place or f"document {document}" for document, sample in samples.items()}
+        if samples and not any(record is not None for record in records.values()):
+            continue
+        for document, record in records.items():
+            if record is None:
+                raise ValueError(
+                    f"{place[document]} has no record of {benchmark.title}, as others of the task do "
+                    f"({', '.join(sorted(benchmark.columns))}); it was edited or damaged, so rerun lmms-eval"
+                )
+        # A record stands under every metric, under some with more fields.
+        found = [
+            (place[document], one)
+            for document, record in records.items()
+            for one in samples[document].records.values()
+            if one is record or (one != record and not benchmark.columns.isdisjoint(one))
+        ]
+        record_check.require(found, benchmark.image, benchmark.columns, benchmark.allowed)
+        return benchmark
     return None
 
 
@@ -263,6 +291,9 @@ def _textvqa(records: Iterable[Record]) -> list[Metric]:
     return [Metric("accuracy", "accuracy", textvqa.STATISTICS["accuracy"], "higher")]
 
 
+_FLAG = (0, 1)
+_LABELS = ("Yes", "No", "yes", "no")
+
 BENCHMARKS = (
     Benchmark(
         title="CHAIR",
@@ -273,6 +304,7 @@ BENCHMARKS = (
         rule="mode",
         metrics=_chair,
         documents=_counts,
+        allowed={"captions": (1,), "captions_hallucinated": _FLAG, "mode": chair.MODES},
     ),
     Benchmark(
         title="POPE",
@@ -286,6 +318,7 @@ BENCHMARKS = (
         completed=_with_default,
         unread=_column,
         group=Group(_pope_group, _by_strategy),
+        allowed={"questions": (1,), "correct": _FLAG, "unparsed": _FLAG, "policy": yesno.POLICIES},
     ),
     Benchmark(
         title="MME",
@@ -298,6 +331,7 @@ BENCHMARKS = (
         documents=_pairs,
         scored=_whole_pairs,
         unread=_prediction,
+        allowed={"category": mme.SUBTASKS, "answer": _LABELS},
     ),
     Benchmark(
         title="AMBER generative",
@@ -309,6 +343,13 @@ BENCHMARKS = (
         metrics=_amber_generative,
         documents=_counts,
         completed=_rules,
+        allowed={
+            "responses": (1,),
+            "responses_answered": _FLAG,
+            "responses_hallucinated": _FLAG,
+            "mode": amber.MODES,
+            "similarity": amber.SIMILARITIES,
+        },
     ),
     Benchmark(
         title="AMBER discriminative",
@@ -320,6 +361,7 @@ BENCHMARKS = (
         metrics=_amber_discriminative,
         documents=_counts,
         unread=_column,
+        allowed={"questions": (1,), "correct": _FLAG, "unparsed": _FLAG, "policy": amber.POLICIES},
     ),
     Benchmark(
         title="HallusionBench",
@@ -327,11 +369,19 @@ BENCHMARKS = (
         noun="questions",
         columns=frozenset({"category", "subcategory", "set_id", "figure_id", "question_id", "visual_input", "correct"}),
         image="image_id",
+        resampled="figure set",
         rule="policy",
         metrics=_hallusion,
         documents=_sets,
         completed=_figure,
         unread=_column,
+        allowed={
+            "correct": _FLAG,
+            "unparsed": _FLAG,
+            "policy": yesno.POLICIES,
+            "category": ("VD", "VS"),
+            "visual_input": ("0", "1", "2"),
+        },
     ),
     Benchmark(
         title="TextVQA",
@@ -342,6 +392,7 @@ BENCHMARKS = (
         rule=None,
         metrics=_textvqa,
         documents=_counts,
+        allowed={"questions": (1,), "tenths": range(11)},
     ),
 )
 """In the order in which their blocks are shown."""

@@ -47,12 +47,13 @@ class Contrast:
 
     `p_holm` is the p value after Holm's correction over the whole comparison. `verdict` is better, worse,
     higher or lower (where neither direction is better), "no difference", or ``None`` where undefined; where the
-    images are too few for one, ``result.reasons["verdict"]`` says so.
+    images, or what else the benchmark resamples as `unit`, are too few for one, ``result.reasons["verdict"]`` says so.
     """
 
     result: paired.Comparison
     p_holm: float | None
     verdict: str | None
+    unit: str = "image"
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def compare(
         notes=(
             *notes,
             *(text for loud, text in unread if not loud),
-            *_too_few_images(comparison),
+            *_too_few_units(comparison),
             *_too_few(comparison),
         ),
     )
@@ -269,15 +270,18 @@ def _answered(run: Run, block: Block) -> Iterator[Mapping[str, Any]]:
             yield block.benchmark.record(sample) or {}
 
 
-def _too_few_images(comparison: Comparison) -> Iterator[str]:
-    """What is said where a verdict is missing for want of images."""
-    rows = (row for block in comparison.blocks for row in block.rows)
-    counts = {one.result.units_count for row in rows for one in row.contrasts if "verdict" in one.result.reasons}
-    if counts:
-        fewest, most = min(counts), max(counts)
+def _too_few_units(comparison: Comparison) -> Iterator[str]:
+    """What is said where a verdict is missing for want of images, or of what else is resampled."""
+    counts: dict[str, set[int]] = {}
+    for one in (one for block in comparison.blocks for row in block.rows for one in row.contrasts):
+        if "verdict" in one.result.reasons:
+            counts.setdefault(one.unit, set()).add(one.result.units_count)
+    for unit, found in counts.items():
+        fewest, most = min(found), max(found)
+        number = f"{fewest}" if fewest == most else f"{fewest} to {most}"
         yield (
-            f"{fewest if fewest == most else f'{fewest} to {most}'} image{'s' * (most > 1)} are too few for a verdict: "
-            f"with {comparison.p_values_count} p values it needs at least {comparison.units_for_a_verdict} images, "
+            f"{number} {unit}{'s' * (most > 1)} are too few for a verdict: "
+            f"with {comparison.p_values_count} p values it needs at least {comparison.units_for_a_verdict} {unit}s, "
             f"where 2 / 2**n, the least p value of the exact test, is below {ALPHA} / {comparison.p_values_count}"
         )
 
@@ -405,19 +409,21 @@ def _judged(blocks: Sequence[Block]) -> tuple[Block, ...]:
     in_order = iter([corrected.get(place) for place in p_values])
     needed = paired.units_for(ALPHA / max(1, len(corrected)))
 
-    def judged(row: Row) -> Row:
-        found = (_judge(row.metric, one.result, next(in_order), needed) for one in row.contrasts)
+    def judged(row: Row, unit: str) -> Row:
+        found = (_judge(row.metric, one.result, next(in_order), needed, unit) for one in row.contrasts)
         return replace(row, contrasts=tuple(found))
 
-    return tuple(replace(block, rows=tuple(map(judged, block.rows))) for block in blocks)
+    return tuple(
+        replace(block, rows=tuple(judged(row, block.benchmark.resampled) for row in block.rows)) for block in blocks
+    )
 
 
-def _judge(metric: Metric, result: paired.Comparison, p_holm: float | None, needed: int) -> Contrast:
+def _judge(metric: Metric, result: paired.Comparison, p_holm: float | None, needed: int, unit: str) -> Contrast:
     if result.difference is None or p_holm is None:
         return Contrast(result, p_holm, None)
     if result.units_count < needed:
-        reason = f"a verdict needs at least {needed} images; there are {result.units_count}"
-        return Contrast(replace(result, reasons={**result.reasons, "verdict": reason}), p_holm, None)
+        reason = f"a verdict needs at least {needed} {unit}s; there are {result.units_count}"
+        return Contrast(replace(result, reasons={**result.reasons, "verdict": reason}), p_holm, None, unit)
     low, high = result.interval or (0.0, 0.0)
     if p_holm >= ALPHA or low <= 0 <= high:
         return Contrast(result, p_holm, "no difference")

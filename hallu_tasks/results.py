@@ -26,13 +26,15 @@ __all__ = ["Run", "Sample", "TaskRun", "read"]
 class Sample:
     """One answered document: what was asked, expected and said, and the scorers' record under each metric.
 
-    `answer` is the text that was scored. The document itself is not among the samples that lmms-eval writes.
+    `answer` is the text that was scored, `place` the file and line that it was read from. The document itself is not
+    among the samples that lmms-eval writes.
     """
 
     prompt: str
     target: str
     answer: str
     records: Mapping[str, Mapping[str, Any]]
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -242,8 +244,14 @@ def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
                 f"{place}: document {document} occurs twice; one answer a document can be compared, so rerun "
                 "without --repeats and with one filter"
             )
+        for part in ("input", "target", "filtered_resps"):
+            if part not in line or (line[part] is None and part != "filtered_resps"):
+                raise ValueError(
+                    f"{place}: document {document} has no {part}, which lmms-eval writes; it was edited or damaged, so "
+                    "rerun lmms-eval"
+                )
         records = {key: value for key, value in line.items() if isinstance(value, dict)}
-        samples[document] = Sample(str(line.get("input")), str(line.get("target")), _answer(line), records)
+        samples[document] = Sample(str(line.get("input")), str(line.get("target")), _answer(line), records, place)
     _require_complete(path, len(samples), (results.get("n-samples") or {}).get(name) or {}, results["config"])
     return TaskRun(name, results["configs"][name] or {}, samples)
 

@@ -10,16 +10,23 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
 
 IMAGE, PAD, START, END = 3, 0, 1, 2
 IMAGE_TOKENS = 16
 
 
-def tiny_llava(kv_heads: int, seed: int = 0, attention: str = "sdpa") -> LlavaForConditionalGeneration:
-    """Six language layers of four heads; weights large enough that heads differ and no logit is a near-tie."""
+def tiny_llava(
+    kv_heads: int, seed: int = 0, attention: str = "sdpa", window: int | None = None
+) -> LlavaForConditionalGeneration:
+    """Six language layers of four heads; weights large enough that heads differ and no logit is a near-tie.
+
+    window: columns that a position sees, itself included.
+    """
     torch.manual_seed(seed)
-    text = LlamaConfig(
+    kind, more = (LlamaConfig, {}) if window is None else (MistralConfig, {"sliding_window": window})
+    text = kind(
+        **more,
         vocab_size=64,
         hidden_size=32,
         intermediate_size=64,

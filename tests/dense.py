@@ -18,6 +18,10 @@ Attend = Callable[[int, Tensor], Tensor]
 """Layer number and causally masked scores (H, L, L), -inf where hidden, to attention (H, L, L)."""
 
 
+Hidden = Callable[[int, Tensor], Tensor]
+"""Layer number and hidden states (L, D) to edited ones."""
+
+
 def softmax(layer: int, scores: Tensor) -> Tensor:
     return scores.softmax(dim=-1)
 
@@ -45,15 +49,32 @@ def embeddings(model: torch.nn.Module, ids: Tensor, pixel_values: Tensor | None)
     return rows
 
 
+def same(layer: int, states: Tensor) -> Tensor:
+    return states
+
+
 def forward(
-    model: torch.nn.Module, rows: Tensor, edit: Heads = lambda layer, heads: heads, attend: Attend = softmax
+    model: torch.nn.Module,
+    rows: Tensor,
+    edit: Heads = same,
+    attend: Attend = softmax,
+    *,
+    values: Heads = same,
+    attention: Hidden = same,
+    feed_forward: Hidden = same,
+    handed_on: Hidden = same,
 ) -> Tensor:
-    """Logits (L, V) for input embeddings (L, D)."""
+    """Logits (L, V) for input embeddings (L, D).
+
+    values: edits the values (Hkv, L, d). attention, feed_forward: edit what these add. handed_on: what a layer gives.
+    """
     decoder = model.get_decoder()
     config = decoder.config
     heads, kv_heads, length = config.num_attention_heads, config.num_key_value_heads, rows.shape[0]
     size = config.hidden_size // heads
     hidden_from = torch.full((length, length), float("-inf")).triu(1)
+    if (window := getattr(config, "sliding_window", None)) is not None:
+        hidden_from = hidden_from + torch.full((length, length), float("-inf")).tril(-window)
     for number, layer in enumerate(decoder.layers):
         x = _norm(rows, layer.input_layernorm)
         a = layer.self_attn
@@ -62,14 +83,18 @@ def forward(
         )
         base = config.rope_parameters["rope_theta"]
         query, key = _rotate(query, base), _rotate(key, base)
+        value = values(number, value)
         key, value = (states.repeat_interleave(heads // kv_heads, dim=0) for states in (key, value))
         weights = attend(number, query @ key.transpose(1, 2) / size**0.5 + hidden_from)
         outputs = edit(number, weights @ value)
-        rows = rows + outputs.transpose(0, 1).reshape(length, -1) @ a.o_proj.weight.T
+        rows = rows + attention(number, outputs.transpose(0, 1).reshape(length, -1) @ a.o_proj.weight.T)
         x = _norm(rows, layer.post_attention_layernorm)
         m = layer.mlp
-        rows = (
-            rows
-            + (torch.nn.functional.silu(x @ m.gate_proj.weight.T) * (x @ m.up_proj.weight.T)) @ m.down_proj.weight.T
-        )
-    return _norm(rows, decoder.norm) @ model.lm_head.weight.T
+        inner = torch.nn.functional.silu(x @ m.gate_proj.weight.T) * (x @ m.up_proj.weight.T)
+        rows = handed_on(number, rows + feed_forward(number, inner @ m.down_proj.weight.T))
+    return logits(model, rows)
+
+
+def logits(model: torch.nn.Module, rows: Tensor, normed: bool = True) -> Tensor:
+    """Logits (L, V) of hidden states (L, D), behind the last norm or without it."""
+    return (_norm(rows, model.get_decoder().norm) if normed else rows) @ model.lm_head.weight.T

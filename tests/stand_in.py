@@ -87,7 +87,7 @@ def cli_evaluate_single(args):
         record = {
             "image_id": image, "captions": 1, "captions_hallucinated": wrong, "captions_without_objects": 0,
             "length": 5, "mentions": 2, "hallucinated": wrong, "distinct": 2 - wrong, "correct": 2 - wrong, "truth": 2,
-            "mode": "words",
+            "mode": "reference",
         }
         lines.append(
             {"doc_id": image, "target": "", "filtered_resps": "A cat.", "input": "Describe.", "chair_s": record}

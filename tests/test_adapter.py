@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import numpy as np
 import pytest
 import torch
 from lmms_eval.api.instance import Instance
+from loguru import logger
 from PIL import Image
 
 from hallu_models import generation, models
@@ -104,15 +106,38 @@ def test_token_counts(load):
     assert [answer.token_counts.input_tokens for answer in answers] == [3 + 64 + 3, 3 + 5]
 
 
-def test_the_log_says_once_how_long_the_run_will_take(load):
-    from loguru import logger
-
-    model, said = load(batch_size=2), []
-    sink = logger.add(lambda message: said.append(message.record["message"]), level="INFO")
-    model.generate_until(requests(model, DOCS))
+@pytest.fixture
+def said():
+    """What is logged."""
+    # Takes all other sinks away when it is first imported.
+    importlib.import_module("lmms_eval.models")
+    lines = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), level="INFO")
+    yield lines
     logger.remove(sink)
+
+
+def test_the_log_says_once_how_long_the_run_will_take(load, said):
+    model = load(batch_size=2)
+    model.generate_until(requests(model, DOCS))
     (line,) = [line for line in said if "about" in line]
     assert line.endswith("s for the other 10 documents, if they are like the first 8")
+
+
+def test_on_an_accelerator_the_log_says_the_peak_of_memory_so_far(load, said, monkeypatch):
+    model, asked = load(batch_size=2), []
+
+    def most(device):
+        """Grows with every call, as memory does that is asked for too early or too often."""
+        asked.append(device)
+        return len(asked) * 3 * 2**30
+
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", most)
+    monkeypatch.setattr(model, "device", torch.device("cuda", 1))
+    model.generate_until(requests(model, DOCS))
+    (line,) = [line for line in said if "about" in line]
+    assert line.endswith("s for the other 10 documents, if they are like the first 8; peak memory 3.0 GiB on cuda:1")
+    assert asked == [torch.device("cuda", 1)]
 
 
 def test_out_of_memory_halves_the_batch_and_answers_everything_once(load, monkeypatch):

@@ -501,7 +501,7 @@ def test_tasks_that_cannot_be_compared_are_left_out_with_a_note(
     assert "Note: hallu_demo_pope is left out: only llava_base has it" in out
 
     def foreign(task: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        keep = ("doc_id", "target", "input")
+        keep = ("doc_id", "target", "input", "filtered_resps")
         return [{key: one[key] for key in keep} if task == "hallu_demo_pope" else one for one in lines]
 
     other = write(tmp_path / "d", replace(VHR, lines=foreign))
@@ -779,6 +779,57 @@ def test_the_tasks_count_answers_decided_by_default_and_unparsed_ones() -> None:
     assert mme_task.unparsed_count(answers) == 2
 
 
+# Damaged samples
+
+
+def _changed(record: dict[str, Any], **values: Any) -> dict[str, Any]:
+    return {name: values.get(name, value) for name, value in record.items() if values.get(name, value) is not ...}
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "said"),
+    [
+        ("hallu_demo_chair", {"length": None}, "length is None, not a count"),
+        ("hallu_demo_chair", {"mentions": "2"}, "mentions is '2', not a count"),
+        ("hallu_demo_chair", {"mentions": -1}, "mentions is -1, not a count"),
+        ("hallu_demo_chair", {"length": ...}, "its record has no length, as others of the task do"),
+        ("hallu_demo_chair", {"captions": ...}, "has no record of CHAIR, as others of the task do"),
+        ("hallu_demo_chair", {"image_id": []}, "image_id is [], not text or a whole number"),
+        ("hallu_demo_pope", {"correct": 2}, "correct is 2; allowed: 0, 1"),
+        ("hallu_demo_pope", {"policy": None}, "policy is None; allowed: official, "),
+        ("hallu_demo_mme", {"category": "existance"}, "category is 'existance'; allowed: existence, "),
+        ("hallu_demo_mme", {"prediction": ["Yes"]}, "prediction is ['Yes'], not text"),
+        ("hallu_textvqa", {"tenths": 11}, "tenths is 11; allowed: 0, 1, "),
+    ],
+)
+def test_a_damaged_record_is_named_with_file_and_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, task: str, values: dict[str, Any], said: str
+) -> None:
+    def damage(task: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        third = {
+            key: _changed(value, **values) if isinstance(value, dict) else value for key, value in lines[2].items()
+        }
+        return [*lines[:2], third, *lines[3:]]
+
+    base, other = replace(BASE, tasks=[task]), replace(VHR, tasks=[task], lines=damage)
+    code, out, err = run(capsys, write(tmp_path / "a", base), write(tmp_path / "b", other))
+    assert (code, out) == (2, "")
+    assert f"_samples_{task}.jsonl, line 3" in err and said in err
+    assert err.endswith("so rerun lmms-eval\n") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("part", ["input", "target", "filtered_resps"])
+def test_a_line_without_question_or_answer_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, part: str
+) -> None:
+    def damage(task: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [*lines[:2], {name: value for name, value in lines[2].items() if name != part}, *lines[3:]]
+
+    damaged = replace(VHR, lines=damage)
+    code, _, err = run(capsys, write(tmp_path / "a", BASE), write(tmp_path / "b", damaged))
+    assert code == 2 and f"line 3: document 2 has no {part}" in err
+
+
 # Few images and limited runs
 
 POPE_ONLY = ("hallu_demo_pope",)
@@ -805,6 +856,19 @@ def test_three_images_give_no_verdict_and_no_p_value_below_the_exact_tests(
     assert note.startswith("3 images are too few for a verdict") and "at least 7 images" in note
     text = run(capsys, *paths)[1]
     assert text.count("too few images") == 3 and "worse" not in text and f"Note: {note}" in text
+
+
+def test_figure_sets_that_are_too_few_are_called_figure_sets(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arms = (replace(arm, tasks=["hallu_hallusion"], images=range(3)) for arm in (BASE, VHR))
+    paths = [write(tmp_path / arm.model, arm) for arm in arms]
+    _, text, _ = run(capsys, *paths)
+    assert text.count("too few figure sets") == 3
+    assert "Note: 3 figure sets are too few for a verdict: with 3 p values it needs at least 7 figure sets" in text
+    assert "images are" not in text and "too few images" not in text
+    found = table(capsys, *paths)["tasks"]["hallu_hallusion"]["qAcc"]["differences"]["llava_vhr"]
+    assert found["reasons"]["verdict"] == "a verdict needs at least 7 figure sets; there are 3"
 
 
 def test_a_verdict_begins_at_the_number_of_images_that_is_stated(

@@ -12,7 +12,7 @@ from test_families import GENERAL, OTHERS, STRONG, answers, conversations, host,
 
 import hallu_models
 import registry
-from hallu_models import generation, methods, processing
+from hallu_models import generation, loading, methods, processing
 from hallu_models.conversations import conversation, with_other_images
 from hallu_models.engines.branches import MODES, Negative
 from hallu_models.hosts.inputs import read as decoder_inputs
@@ -269,7 +269,7 @@ def test_assisted_decoding_is_refused(options):
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
 def test_half_precision_runs(family, dtype):
     model, processor = tiny.BUILDERS[family]()
-    found = hallu_models.loading.inspect(tiny.randomized(model).to(dtype), processor)
+    found = loading.inspect(tiny.randomized(model).to(dtype), processor)
     for method in ("vhr", "eah", "dleaf", "sevi", "cicd", "iava"):
         made = found.generate(conversations([0]), method, max_new_tokens=2, other_images=[OTHERS[0]], **STRONG[method])
         assert len(made[0].token_ids) == 2, method

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,20 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lmms_eval.utils import simple_parse_args_string
-from written_runs import BASE, write
+from written_runs import BASE, OTHERS, write
 
 from hallu_models import methods
-from hallu_tasks import amber_files, answers, matching, pope_answers, results, show
+from hallu_tasks import amber_files, answers, compare, matching, pope_answers, report, results, show
+from hallu_tasks.estimates import Bootstrap
+from hallu_tasks.export import every_eval_ever, facts, hub
+from hallu_tasks.report import page
 from registry.arguments import model_args, preset_file
 from registry.cards import built_in, card_file, layers
 from registry.commands import cli
 
 CASES = int(os.environ.get("HALLU_FUZZ", "2000"))
 DOCUMENTED = (ValueError, OSError)
-TARGETS = 10
+TARGETS = 12
 
 
 def cases(share: float = 1.0) -> Callable[[Any], Any]:
@@ -103,10 +107,7 @@ def damaged(draw: st.DrawFn, right: bytes) -> bytes:
     if kind == "cut":
         return right[:start]
     end = min(len(right), start + draw(st.integers(0, 20))) if kind == "replace" else start
-    extra = st.sampled_from(
-        [b"\x00", b"\xff", b"{", b"[" * 3000, b"]", b'"', b"\n", b"9" * 5000, b"NaN", b"\\ud800", b":"]
-    )
-    return right[:start] + draw(st.one_of(st.binary(max_size=20), extra)) + right[end:]
+    return right[:start] + draw(st.one_of(st.binary(max_size=20), st.sampled_from(EXTRAS))) + right[end:]
 
 
 def file_of(right: Any, lines: bool = False) -> st.SearchStrategy[bytes]:
@@ -253,6 +254,7 @@ def test_results_files(content: bytes) -> None:
         if run is not None:
             assert isinstance(run.limited, dict) and isinstance(run.groups, dict)
             documented(show.as_text, run)
+            documented(show.as_json, run)
 
 
 @cases()
@@ -260,6 +262,70 @@ def test_results_files(content: bytes) -> None:
 def test_samples_files(content: bytes) -> None:
     with folder(**_files(json.dumps(RESULTS).encode(), content)) as place:
         documented(_read, place)
+
+
+# What is done with samples
+
+EVERY = ("hallu_demo_chair", "hallu_demo_pope", "hallu_demo_mme", *OTHERS)
+WHOLE: dict[str, tuple[bytes, bytes]] = {}
+"""Results and samples of a task's run of two images, by its task."""
+with tempfile.TemporaryDirectory() as _place:
+    for _task in EVERY:
+        _arm = write(Path(_place, _task), replace(BASE, tasks=(_task,), images=range(2)))
+        WHOLE[_task] = tuple(next(_arm.glob(f"*/*{end}")).read_bytes() for end in ("_results.json", ".jsonl"))  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def arm(task: str, content: bytes, samples: bytes) -> Iterator[results.Run | None]:
+    """A run with these files, `None` where they are refused."""
+    stamp = "20261121_034427"
+    with folder(**{f"{stamp}_results.json": content, f"{stamp}_samples_{task}.jsonl": samples}) as place:
+        yield documented(results.read, str(place / f"{stamp}_results.json"))
+
+
+def damaged_arms() -> st.SearchStrategy[tuple[str, bytes, bytes]]:
+    """A task with its results and samples, one of them damaged."""
+
+    def of(task: str) -> st.SearchStrategy[tuple[str, bytes, bytes]]:
+        content, samples = WHOLE[task]
+        lines = [json.loads(line) for line in samples.splitlines()]
+        return st.one_of(
+            file_of(lines, lines=True).map(lambda found: (task, content, found)),
+            file_of(json.loads(content)).map(lambda found: (task, found, samples)),
+        )
+
+    return st.sampled_from(EVERY).flatmap(of)
+
+
+def _printed(runs: list[results.Run]) -> None:
+    found = compare.compare(runs, resamples=5, every_metric=True)
+    for form in (report.as_text, report.as_json, report.as_markdown, report.as_latex, page.as_html):
+        assert form(found)
+
+
+@cases(1.5)
+@given(damaged_arms())
+def test_comparisons_of_damaged_runs(given: tuple[str, bytes, bytes]) -> None:
+    task, content, samples = given
+    with arm(task, *WHOLE[task]) as right, arm(task, content, samples) as run:
+        if right is not None and run is not None:
+            documented(_printed, [right, run])
+            documented(_printed, [run, right])
+
+
+def _exported(run: results.Run, place: Path) -> None:
+    found = facts.results(run, Bootstrap(resamples=5))
+    hub.model_card(run, found, "org/model")
+    source = every_eval_ever.Source("lab", "third_party", "collection")
+    every_eval_ever.write(run, found, "org/model", source, place, 5)
+
+
+@cases(0.5)
+@given(damaged_arms())
+def test_exports_of_damaged_runs(given: tuple[str, bytes, bytes]) -> None:
+    with arm(*given) as run, tempfile.TemporaryDirectory() as place:
+        if run is not None:
+            documented(_exported, run, Path(place))
 
 
 # Cards, presets, arguments
@@ -322,5 +388,5 @@ def test_layers(text: str, depth: int) -> None:
 
 
 def test_the_shares_are_all_cases() -> None:
-    shares = [0.25, 1.75, 0.5, 0.5, *[1.0] * 7]
+    shares = [0.25, 1.75, 0.5, 0.5, 1.5, 0.5, *[1.0] * 7]
     assert sum(shares) == TARGETS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,11 +14,14 @@ from test_contract import METHODS, STRONG, session
 from transformers import DynamicCache
 
 import hallu_models
-from hallu_models import models
+from hallu_models import generation, models
 from hallu_models.adapter import DocumentError
 from hallu_models.hosts import forward
 from hallu_models.interventions.base import Intervention
+from hallu_models.interventions.vhr import VHR
 from hallu_models.notes import notes
+from registry.arguments import params
+from registry.cards import built_in
 
 BATCH = prompts(MIXED)
 NAME = forward.cache_parameter(tiny_llava(4).forward)
@@ -150,3 +154,39 @@ def test_an_empty_cache_is_a_beginning(method):
         cache = DynamicCache(config=model.get_decoder().config)
         given = model.generate(**BATCH, **{NAME: cache}, max_new_tokens=3, do_sample=False)
         assert torch.equal(given, model.generate(**BATCH, max_new_tokens=3, do_sample=False))
+
+
+# A name that both generate() and a method have
+
+
+def t_vhd(host, *arguments, **options):
+    """T-VHD of two tokens, which counts ``top_k`` heads a layer."""
+    (answer,) = host.generate([question()], *arguments, max_new_tokens=2, **options)
+    return answer.observations["tvhd"].values
+
+
+def test_a_name_that_sampling_and_the_method_have_is_refused_where_only_the_method_could_mean_it(host):
+    said = r"top_k=1: generate\(\) has top_k, of sampling, and so has vhr; for the method write "
+    with pytest.raises(ValueError, match=said + r'\*\*\{"vhr.top_k": 1\}, for sampling give do_sample=True'):
+        host.generate([question()], "vhr", top_k=1)
+    with pytest.raises(ValueError, match=said + r"VHR\(top_k=1\), for sampling"):
+        host.generate([question()], VHR(top_k=3), top_k=1)
+    # Benchmarks write it for greedy decoding; here nobody else has it.
+    (answer,) = host.generate([question()], "eah", top_k=1, temperature=0.0, max_new_tokens=1)
+    assert answer.tokens == 1
+
+
+def test_each_of_the_two_can_be_named(host):
+    usual, one = t_vhd(host, "vhr"), t_vhd(host, "vhr", **{"vhr.top_k": 1})
+    assert (usual != one).all()
+    # Sampling among one token is greedy; the method's parameter stays at its default.
+    assert (t_vhd(host, "vhr", do_sample=True, top_k=1) == usual).all()
+    assert (t_vhd(host, "vhr", do_sample=True, top_k=1, **{"vhr.top_k": 1}) == one).all()
+    with hallu_models.attach(host, "vhr", top_k=1) as attached:
+        assert attached.interventions[0].top_k == 1, "attach has no option of this name"
+
+
+def test_no_other_name_is_had_twice():
+    reserved = {*generation.OPTIONS, *inspect.signature(hallu_models.attach).parameters}
+    shared = {(name, own) for name in built_in.names() for own in params.argument_names(name) if own in reserved}
+    assert shared == {("vhr", "top_k")}

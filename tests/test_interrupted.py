@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from registry.runs import outcome
+
 LIMIT = 15
 TASKS = ("hallu_demo_chair", "hallu_demo_pope", "hallu_demo_mme")
 
@@ -25,7 +27,7 @@ from lmms_eval.api.task import ConfigurableTask
 
 from hallu_models.interventions.base import Intervention
 
-if os.environ.get("FAULT") == "scoring":
+if os.environ.get("FAULT") == "scoring" and os.environ.get("RANK", "1") == "1":
     def fail(self, doc, results):
         raise OSError("the scorer fails")
     ConfigurableTask.process_results = fail
@@ -58,14 +60,14 @@ def place(tmp_path_factory):
 class Run:
     """The same command whatever happens to it: `output` and the fault are no part of what it answers."""
 
-    def __init__(self, place, output, processes=1, fault=""):
+    def __init__(self, place, output, processes=1, fault="", program="lmms_eval"):
         launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}")
         self.results, self.kept = place / output, place / f"kept_{processes}_{output == 'whole'}"
         self.log = place / f"{output}.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, *(launcher if processes > 1 else ()), "-m", "lmms_eval", "--model", "llava_faulty",
+                    sys.executable, *(launcher if processes > 1 else ()), "-m", program, "--model", "llava_faulty",
                     "--model_args", "pretrained=demo", "--tasks", "hallu_demo", "--batch_size", "4",
                     "--limit", str(LIMIT), "--output_path", str(self.results), "--log_samples",
                 ],
@@ -183,3 +185,11 @@ def test_a_rank_that_raises_or_dies_ends_the_run_and_what_both_have_answered_is_
     assert of_samples(last) == of_samples(whole)
     assert last.scores() == whole.scores()
     assert not list(last.kept.iterdir())
+
+
+def test_a_rank_that_raises_while_it_scores_fails_the_run_and_is_named(place):
+    failed = Run(place, "scoring", 2, fault="scoring", program="registry.evaluation")
+    assert failed.finish() != 0
+    assert "hallu: the run failed: OSError: the scorer fails" in failed.log.read_text().splitlines()
+    assert outcome.read(failed.results).error == "OSError: the scorer fails"
+    assert len({json.loads(line)["key"] for line in failed.lines()}) == 3 * LIMIT, "no answer is lost"

@@ -1,4 +1,4 @@
-"""Images that are cut off or damaged: none of them is answered."""
+"""Images that are cut off or damaged: none is answered that can be told from a whole one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from lmms_eval.api.instance import Instance
 from PIL import Image, ImageFile, ImageOps
 from test_adapter import CAPTION, load, recovery  # noqa: F401 - fixtures
+from test_provenance import questions
 
 from hallu_models import pictures
 from registry.commands import cli
@@ -63,6 +64,20 @@ def test_a_png_with_a_flipped_bit_is_refused(truncation_on):
     data[len(data) // 2] ^= 1
     with pytest.raises(ValueError, match="here: "):
         pictures.decoded(opened(bytes(data)), "here")
+
+
+def test_a_jpeg_with_a_flipped_bit_is_another_picture_that_the_recorded_hash_tells(truncation_on, tmp_path):
+    """The format has no checksum. Two runs are told apart by the hash of their questions, which counts the bytes."""
+    data = bytearray(encoded())
+    data[data.index(b"\xff\xda") + 100] ^= 4
+    whole, flipped = (pictures.decoded(opened(bytes(one)), "here") for one in (encoded(), data))
+    assert whole.size == flipped.size and whole.tobytes() != flipped.tobytes()
+    hashes = []
+    for name, content in (("whole", encoded()), ("flipped", bytes(data))):
+        path = tmp_path / f"{name}.jpg"
+        path.write_bytes(content)
+        hashes.append(questions([{"question": "What is it?", "image": str(path)}])["sha256"])
+    assert hashes[0] != hashes[1]
 
 
 def test_pixels_are_those_of_the_file():

@@ -59,10 +59,11 @@ def test_settings_can_be_read_without_the_samples(tmp_path: Path) -> None:
 
 
 def test_groups_are_those_that_the_run_was_asked_for(tmp_path: Path) -> None:
+    line = {"doc_id": 0, "target": "Yes", "filtered_resps": "Yes", "input": "?"}
     below = {"hallu_suite": ["hallu_chair", "hallu_pope"], "hallu_pope": [TASK, "other"], TASK: []}
-    recorded = results.read(str(write(tmp_path / "a", [{"doc_id": 0}], group_subtasks=below)))
+    recorded = results.read(str(write(tmp_path / "a", [line], group_subtasks=below)))
     assert recorded.groups == {"hallu_suite": ("hallu_chair", "hallu_pope"), "hallu_pope": (TASK, "other")}
-    assert results.read(str(write(tmp_path / "b", [{"doc_id": 0}]))).groups == {}
+    assert results.read(str(write(tmp_path / "b", [line]))).groups == {}
 
 
 @pytest.mark.parametrize(

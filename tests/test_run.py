@@ -148,6 +148,22 @@ def test_several_processes_are_told_alike_and_the_first_alone_writes(
         assert Path("out").exists() is (rank == "0")
 
 
+def test_of_several_processes_the_first_to_fail_is_named(calls: Callable[[], list[list[str]]]) -> None:
+    folder = Path("out")
+    outcome.begin(folder)
+    outcome.fail_beside(folder, "OSError: the scorer fails")
+    outcome.fail_beside(folder, "RuntimeError: connection closed by a peer")
+    # What the first process meets next is a consequence.
+    assert outcome.fail(folder, "RuntimeError: connection closed by peer") == "OSError: the scorer fails"
+    assert outcome.read(folder).error == "OSError: the scorer fails"
+    # An error of an earlier run is no cause.
+    outcome.begin(folder)
+    assert outcome.fail(folder, "OSError: no room") == outcome.read(folder).error == "OSError: no room"
+    outcome.succeed(folder)
+    outcome.fail_beside(folder, "OSError: late")
+    assert not (folder / outcome.FILE).exists()
+
+
 # The terminal and the signals
 
 

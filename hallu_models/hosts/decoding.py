@@ -31,8 +31,11 @@ class Decoding:
     def rows(self) -> int:
         return len(self.ids)
 
-    def next(self, tokens: Tensor | None = None) -> Tensor:
-        """Logits (B, V) in float32 of the token behind ``tokens`` (B,), which follow those so far; None at first."""
+    def next(self, tokens: Tensor | None = None, *, processed: bool = True) -> Tensor:
+        """Logits (B, V) in float32 of the token behind ``tokens`` (B,), which follow those so far; None at first.
+
+        processed: behind the processors that generate's options ask for.
+        """
         model = self._model
         if tokens is None:
             self._output = model._prefill(self.ids, self._config, self._options)
@@ -42,7 +45,7 @@ class Decoding:
             inputs = model.prepare_inputs_for_generation(self.ids, next_sequence_length=1, **self._options)
             self._output = model(**inputs, return_dict=True)
         logits = forward.logits_of(self._output)[:, -1].to(self.ids.device, torch.float32, copy=True)
-        return self._processors(self.ids, logits)  # type: ignore[no-any-return]
+        return self._processors(self.ids, logits) if processed else logits
 
     def reorder(self, index: Tensor) -> None:
         """Rows go on from the rows ``index`` (B,), of the same prompt each: tokens, cache, and what methods keep."""

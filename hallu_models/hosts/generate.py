@@ -165,3 +165,11 @@ def scored(
     if len(output.logits) < steps:
         raise HostMismatch(f"generate() gave the logits of {len(output.logits)} tokens, not of {steps}")
     return output.sequences[:, -steps:], torch.stack(tuple(output.logits[:steps]))
+
+
+def decoded(model: Any, inputs: Mapping[str, Any], steps: int) -> Any:
+    """What ``generate`` returns for exactly ``steps`` tokens, whatever the checkpoint's configuration says."""
+    single = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1}
+    return model.generate(
+        **inputs, **ours(dict.fromkeys(REFUSED)), **single, max_new_tokens=steps, min_new_tokens=steps
+    )

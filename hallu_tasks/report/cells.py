@@ -94,7 +94,7 @@ def p_value(value: float | None) -> str:
 
 def verdict(contrast: Contrast) -> str:
     """``▲ better``, ``▼ worse``, the bare word where neither side is better, ``too few images`` where none is given."""
-    word = contrast.verdict or ("too few images" if "verdict" in contrast.result.reasons else "N/A")
+    word = contrast.verdict or (f"too few {contrast.unit}s" if "verdict" in contrast.result.reasons else "N/A")
     return _EFFECTS.get(word, word)
 
 

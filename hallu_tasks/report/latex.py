@@ -63,7 +63,9 @@ def _caption(comparison: Comparison, block: Block) -> str:
     said += [f"{reason}." for reason in cells.reasons(block, comparison.arms)]
     said += [f"{text}." for text in comparison.warnings if text.startswith(f"{block.task}: ")]
     if any("verdict" in one.result.reasons for row in block.rows for one in row.contrasts):
-        said.append(f"Too few images for a verdict, which needs {comparison.units_for_a_verdict}.")
+        said.append(
+            f"Too few {block.benchmark.resampled}s for a verdict, which needs {comparison.units_for_a_verdict}."
+        )
     return escaped(" ".join(said))
 
 

@@ -13,7 +13,7 @@ from registry.cards.parameter import show
 from registry.errors import BadArgument, did_you_mean, near
 from registry.plugins import lazy
 
-__all__ = ["BadArgument", "canonical", "check", "coerce", "split_arguments", "typed"]
+__all__ = ["BadArgument", "argument_names", "canonical", "check", "coerce", "split_arguments", "typed"]
 
 
 def coerce(cls: type[Any], values: Mapping[str, object], *, card: Card | None, method: str) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def split_arguments(
     """
     reserved = set(reserved)
     parts = lazy.composition(method) if method else ()
-    known = {part: _argument_names(part) for part in parts}
+    known = {part: argument_names(part) for part in parts}
     title = method or "no method"
     chosen: dict[str, dict[str, object]] = {part: {} for part in parts}
     rest: dict[str, object] = {}
@@ -128,7 +128,8 @@ def _field_names(cls: type[Any]) -> list[str]:
     return [field.name for field in dataclasses.fields(cls) if field.init and not field.name.startswith("_")]
 
 
-def _argument_names(method: str) -> list[str]:
+def argument_names(method: str) -> list[str]:
+    """The names of a method's arguments, by its card, without one by its fields."""
     parameters = lazy.card(method).parameters
     return [parameter.name for parameter in parameters] or _field_names(lazy.resolve(method))
 

@@ -79,7 +79,8 @@ def _watched(
         if tasks in names.LISTINGS:
             return evaluate(args)
         # Of several processes the first one writes the results.
-        folder = Path(output) if output and os.environ.get("RANK", "0") == "0" else None
+        place = Path(output) if output else None
+        folder = place if os.environ.get("RANK", "0") == "0" else None
         try:
             if folder is None:
                 return evaluate(args)
@@ -90,7 +91,9 @@ def _watched(
         except BaseException as error:
             failures.append(_line(error) if tasks else "no task is given; name one with --tasks")
             if folder is not None and folder.is_dir():
-                outcome.fail(folder, failures[-1])
+                failures[-1] = outcome.fail(folder, failures[-1])
+            elif place is not None and place.is_dir():
+                outcome.fail_beside(place, failures[-1])
             raise
         outcome.succeed(folder)
         return found

@@ -16,7 +16,7 @@ from typing import Any
 
 from registry.runner.names import RESULTS as SUFFIX
 
-__all__ = ["FILE", "SUFFIX", "Unfinished", "begin", "fail", "read", "results", "succeed"]
+__all__ = ["FILE", "SUFFIX", "Unfinished", "begin", "fail", "fail_beside", "read", "results", "succeed"]
 
 FILE = "unfinished_run.json"
 
@@ -51,10 +51,23 @@ def begin(folder: Path) -> None:
     _write(folder, Unfinished(_now(), os.getpid(), platform.node(), tuple(results(folder))))
 
 
-def fail(folder: Path, error: str) -> None:
-    """Say how the run that began last has failed. Whatever it wrote does not count as results of a good run."""
+def fail(folder: Path, error: str) -> str:
+    """Say how the run that this process began has failed, and return the error that is said there.
+
+    Whatever the run wrote does not count as results of a good one. Where `fail_beside` was first, its error stays.
+    """
     run = read(folder) or Unfinished(_now(), os.getpid(), platform.node(), ())
-    _write(folder, replace(run, results=tuple(results(folder)), ended=_now(), error=error))
+    own = (run.process, run.machine) == (os.getpid(), platform.node())
+    said = run.error if own and run.error is not None else error
+    _write(folder, replace(run, results=tuple(results(folder)), ended=_now(), error=said))
+    return said
+
+
+def fail_beside(folder: Path, error: str) -> None:
+    """Say how a run has failed that another process began: the first to fail is the cause, the others lack it then."""
+    run = read(folder)
+    if run is not None and run.error is None:
+        _write(folder, replace(run, results=tuple(results(folder)), ended=_now(), error=error))
 
 
 def succeed(folder: Path) -> None:
