@@ -29,12 +29,13 @@ from hallu_models.pace import Pace, peak_memory
 from hallu_models.processing import image_features
 from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session
-from registry import arguments, params, source
+from registry.arguments import model_args, params
 from registry.runner import answers as runner_answers
 from registry.runner import model_class
 from registry.runner import requests as runner_requests
 from registry.runner.answers import Answer
 from registry.runner.requests import Instance
+from registry.runs import source
 
 # What of a task's generation_kwargs reaches transformers' generate.
 _OPTIONS = (
@@ -104,7 +105,7 @@ class HalluModel(_Base):
         (
             pretrained, device, dtype, revision, attn_implementation, device_map,
             trust_remote_code, system_prompt, branch, images, quantization, seed,
-        ) = params.typed(given, arguments.MODEL, f"--model {self.model_id}").values()  # fmt: skip
+        ) = params.typed(given, model_args.MODEL, f"--model {self.model_id}").values()  # fmt: skip
         dtype, system_prompt = dtype or "auto", system_prompt or ""
         chosen = parameters.pop("method", None) if self.model_id == "hallu" else self.method
         chosen = None if str(chosen).strip().lower() == "none" else chosen
@@ -119,7 +120,7 @@ class HalluModel(_Base):
                 )
             pretrained, revision = default.checkpoint, revision or default.revision
         # Wrong names end the run before minutes go into loading a model.
-        methods.check(chosen, parameters, arguments.MODEL)
+        parsed = methods.parse(chosen, parameters, model_args.MODEL)
         chosen_images(images)
         # Ranks wait for the slowest at the end, which may take hours on a large task; one that fails ends them all.
         self.accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
@@ -142,7 +143,7 @@ class HalluModel(_Base):
                 f"--model {self.model_id}: pretrained={pretrained} is of model type "
                 f"'{self.host.model_type}', not of the family {self.family}; use --model {fitting}"
             )
-        self.interventions = methods.build(chosen, self.host.family, self.host.depth, parameters)
+        self.interventions = methods.build(chosen, self.host.family, self.host.depth, parsed)
         self.branch, self.images = branch, images
         if self.interventions:
             generate.refuse(self.host.model, generate.ours({}))
@@ -169,7 +170,7 @@ class HalluModel(_Base):
             "versions": source.versions(),
         }
         if self._rank == 0:
-            for line in methods.scaled_layers(chosen, self.host.family, self.host.depth, parameters):
+            for line in methods.scaled_layers(chosen, self.host.family, self.host.depth, parsed):
                 logger.info(line)
             if self.proof:
                 logger.info(f"self-check passed ({self.proof.seconds:.1f} s)")

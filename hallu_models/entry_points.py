@@ -21,8 +21,9 @@ def manifests() -> list[Any]:
             culprit = getattr(registry, "__file__", registry)
             return _refuse(f"{culprit} hides the registry package of lmms-eval-hallu; rename that file")
 
-        from registry import model_ids, task_folders
+        from registry.plugins import model_ids
         from registry.runner import model_class
+        from registry.task_search import task_folders
 
         task_folders.install_hook()
         return model_class.manifests((row.id, row.class_path) for row in model_ids.table().values())

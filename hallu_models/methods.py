@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hallu_models.interventions.base import Intervention
-from registry import family as families
-from registry import layers, lazy, matrix, params, preset_file
+from registry.arguments import method_arguments, params
+from registry.arguments.method_arguments import MethodArguments
+from registry.cards import layers
+from registry.model_families import family as families
+from registry.plugins import lazy
 
 Method = str | Intervention | None
 
@@ -32,21 +35,25 @@ def check(method: str | None, parameters: Mapping[str, Any], reserved: Iterable[
     """Parameters per method, coerced to their types: all that can be checked without a model.
 
     ``parameters`` may name their method ("vhr.alpha") where a composition needs it, and ``preset`` a file whose values
-    the other parameters overlay (:mod:`registry.preset_file`). ``reserved`` are names that the caller takes itself, for
-    messages. Raises ValueError subclasses for unknown methods and parameters, and for values that are malformed or out
-    of range.
+    the other parameters overlay (:mod:`registry.arguments.preset_file`). ``reserved`` are names that the caller takes
+    itself, for messages. Raises ValueError subclasses for unknown methods and parameters, and for values that are
+    malformed or out of range.
     """
-    preset, parameters = preset_file.taken(parameters, names(method))
-    split, _ = params.split_arguments(parameters, method, reserved)
-    coerced = {}
-    for name in names(method):
-        cls = lazy.resolve(name)
-        values = {**preset.parameters, **split[name]} if preset and preset.method == name else split[name]
-        coerced[name] = params.coerce(cls, values, card=cls.card(), method=name)
-    return coerced
+    return {name: dict(values) for name, values in parse(method, parameters, reserved).values.items()}
 
 
-def build(method: Method, family: str | None, depth: int, parameters: Mapping[str, Any]) -> tuple[Intervention, ...]:
+def parse(
+    method: str | None, parameters: Mapping[str, Any] | MethodArguments, reserved: Iterable[str] = ()
+) -> MethodArguments:
+    """As :func:`check`, for :func:`build` and :func:`scaled_layers`, which take what is parsed as it is."""
+    if isinstance(parameters, MethodArguments):
+        return parameters
+    return method_arguments.parse(method, parameters, reserved)
+
+
+def build(
+    method: Method, family: str | None, depth: int, parameters: Mapping[str, Any] | MethodArguments
+) -> tuple[Intervention, ...]:
     """Interventions for a model of this family and number of layers: the card's preset, overlaid by ``parameters``.
 
     The values of a preset file stand between the two.
@@ -56,27 +63,29 @@ def build(method: Method, family: str | None, depth: int, parameters: Mapping[st
     """
     if isinstance(method, Intervention):
         if parameters:
+            given = parameters.values if isinstance(parameters, MethodArguments) else parameters
             raise params.BadArgument(
-                f"{', '.join(parameters)}: the intervention {method!r} carries its own parameters; set them there"
+                f"{', '.join(given)}: the intervention {method!r} carries its own parameters; set them there"
             )
         return (method.bind(family, depth),)
-    preset, _ = preset_file.taken(parameters, names(method))
-    if preset:
-        preset.require_depth(depth)
-    return tuple(item.bind(family, depth) for item in _built(method, family, parameters))
+    parsed = parse(method, parameters)
+    parsed.require_depth(depth)
+    return tuple(item.bind(family, depth) for item in _built(parsed, family))
 
 
-def scaled_layers(method: Method, family: str | None, depth: int, parameters: Mapping[str, Any]) -> list[str]:
+def scaled_layers(
+    method: Method, family: str | None, depth: int, parameters: Mapping[str, Any] | MethodArguments
+) -> list[str]:
     """A sentence for each method whose layers follow a rule made for a model of another depth."""
-    items = (method,) if isinstance(method, Intervention) else _built(method, family, parameters)
+    items = (method,) if isinstance(method, Intervention) else _built(parse(method, parameters), family)
     said = (layers.scaled(item.layer_rule(family), depth, method=item.name) for item in items)
     return [sentence for sentence in said if sentence]
 
 
-def _built(method: str | None, family: str | None, parameters: Mapping[str, Any]) -> tuple[Intervention, ...]:
-    """Interventions at the card's preset, overlaid by ``parameters``, not bound to a depth yet."""
+def _built(parsed: MethodArguments, family: str | None) -> tuple[Intervention, ...]:
+    """Interventions at the card's preset, overlaid by what is given, not bound to a depth yet."""
     built = []
-    for name, values in check(method, parameters).items():
+    for name, values in parsed.values.items():
         cls = lazy.resolve(name)
         card = cls.card()
         # bind() resolves layers="auto" from the same preset.
@@ -90,8 +99,8 @@ def _built(method: str | None, family: str | None, parameters: Mapping[str, Any]
 
 def _refuse_cell(known: str | None, method: str) -> None:
     row = families.load().get(known or "")
-    if row is not None and (found := matrix.cell(row, method)).status == "refused":
-        works = [name for name in lazy.interventions().names() if matrix.cell(row, name).status != "refused"]
+    if row is not None and (found := row.cell(lazy.card(method))).status == "refused":
+        works = [name for name in lazy.interventions().names() if row.cell(lazy.card(name)).status != "refused"]
         raise params.BadArgument(
             f"{method} is refused on the family {known}: {found.reason}; allowed there: {', '.join(works) or 'none'}"
         )

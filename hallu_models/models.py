@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 
 from hallu_models.adapter import HalluModel
-from registry import model_ids
+from registry.plugins import model_ids
 
 
 @functools.cache

@@ -21,11 +21,11 @@ from accelerate.utils import gather_object
 import registry
 from hallu_models.hosts.checkpoints import DEMO
 from hallu_models.hosts.host import Host
-from registry import source
-from registry.command_line import redacted
 from registry.runner import model_class
 from registry.runner import requests as runner_requests
 from registry.runner.requests import Instance
+from registry.runs import source
+from registry.runs.command_line import redacted
 
 
 def of_process(processes: int) -> dict[str, Any]:

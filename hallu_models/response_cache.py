@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hallu_tasks import whole_file
-from registry import source
 from registry.runner import requests as runner_requests
 from registry.runner import response_cache as runner_cache
 from registry.runner.mismatch import RunnerMismatch
 from registry.runner.requests import Instance
 from registry.runner.response_cache import Cache
+from registry.runs import source
 
 __all__ = ["FILE", "Maker", "require_same", "require_watched", "watch"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hallu_tasks.benchmarks import Benchmark
 from hallu_tasks.results import Run, Sample
-from registry.parameter import show
+from registry.cards.parameter import show
 
 __all__ = ["NAMES", "Difference", "find", "refusal", "shared_documents"]
 

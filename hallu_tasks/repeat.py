@@ -9,8 +9,8 @@ from typing import Any
 
 from hallu_tasks.results import Run
 from registry import DISTRIBUTION
-from registry.command_line import REDACTED
 from registry.runner.names import MODULE, OPTIONS, PROGRAMS
+from registry.runs.command_line import REDACTED
 
 __all__ = ["Repeat", "repeat"]
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from registry import outcome
-from registry.outcome import SUFFIX
 from registry.runner.names import samples_file
+from registry.runs import outcome
+from registry.runs.outcome import SUFFIX
 
 __all__ = ["Run", "Sample", "TaskRun", "read"]
 

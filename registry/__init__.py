@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from registry import moved
+from registry.installation.distribution import NAME as DISTRIBUTION
+
 if TYPE_CHECKING:
-    from registry.cards import Card
-    from registry.family import Family
-    from registry.model_ids import ModelId
-    from registry.task_folders import TaskInfo
+    from registry.cards.card import Card
+    from registry.model_families.family import Family
+    from registry.plugins.model_ids import ModelId
+    from registry.task_search.task_folders import TaskInfo
 
     __version__: str
 
 __all__ = ["DISTRIBUTION", "SENTINEL", "__version__", "families", "methods", "models", "tasks"]
 
-DISTRIBUTION = "lmms-eval-hallu"
 SENTINEL = "lmms-eval-hallu"
 """Tells this package from a stray ``registry.py`` in the working directory."""
 
@@ -27,28 +29,28 @@ def methods() -> dict[str, Card]:
 
     Raises ``CardError`` for a malformed built-in card.
     """
-    from registry import lazy
+    from registry.plugins import lazy
 
-    return {name: lazy.card(name) for name in lazy.interventions().names()}
+    return lazy.cards()
 
 
 def families() -> dict[str, Family]:
     """Model family by id."""
-    from registry import family
+    from registry.model_families import family
 
     return dict(family.load())
 
 
 def models() -> dict[str, ModelId]:
     """Model id (what ``lmms-eval --model`` takes) by its text. Reads no card."""
-    from registry import model_ids
+    from registry.plugins import model_ids
 
     return dict(model_ids.table())
 
 
 def tasks() -> dict[str, TaskInfo]:
     """Task or group by the name that ``lmms-eval --tasks`` takes, from every known task folder."""
-    from registry import task_folders
+    from registry.task_search import task_folders
 
     return task_folders.tasks()
 
@@ -56,9 +58,9 @@ def tasks() -> dict[str, TaskInfo]:
 def __getattr__(name: str) -> str:
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import metadata
+    from registry.installation import distribution
 
-    try:
-        return metadata.version(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        return "0+unknown"
+    return distribution.version()
+
+
+moved.install()

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import registry
-from registry import card_text, matrix
+from registry.cards import card_text
+from registry.model_families import matrix
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -15,7 +16,7 @@ README = Path(__file__).parent.parent / "README.md"
 def generated() -> dict[str, str]:
     """Text between ``<!-- name -->`` and ``<!-- /name -->`` by name."""
     methods = registry.methods()
-    return {"methods": card_text.markdown(list(methods.values())), "matrix": matrix.markdown(list(methods))}
+    return {"methods": card_text.markdown(list(methods.values())), "matrix": matrix.markdown(methods.values())}
 
 
 def renewed(text: str) -> str:

@@ -77,7 +77,8 @@ def cli_evaluate_single(args):
         return
     folder = Path(args.output_path) / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    from registry import model_ids, source
+    from registry.plugins import model_ids
+    from registry.runs import source
 
     made = {"model_id": args.model, "pretrained": "demo", **source.now(model_ids.split(args.model)[1], "demo")}
     lines = []

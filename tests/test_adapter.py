@@ -13,7 +13,7 @@ from loguru import logger
 from PIL import Image
 
 from hallu_models import generation, models
-from registry import source
+from registry.runs import source
 
 CAPTION = {"max_new_tokens": 12, "temperature": 0, "top_p": 0, "do_sample": False, "until": []}
 
@@ -508,11 +508,11 @@ def test_every_argument_of_the_model_class_has_a_type():
     import inspect
 
     from hallu_models import adapter
-    from registry import arguments
+    from registry.arguments import model_args
 
     own = set(inspect.signature(adapter.HalluModel.__init__).parameters)
-    assert own - {"self", "batch_size", "max_batch_size", "parameters"} == set(arguments.MODEL)
-    assert set(arguments.LOADING) | {"quantization"} == set(inspect.signature(adapter.load).parameters)
+    assert own - {"self", "batch_size", "max_batch_size", "parameters"} == set(model_args.MODEL)
+    assert set(model_args.LOADING) | {"quantization"} == set(inspect.signature(adapter.load).parameters)
 
 
 def test_the_generic_id(load):

@@ -14,7 +14,8 @@ from hallu_tasks.chair import task as chair_task
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
 from hallu_tasks.scoring import amber, chair, mme
-from registry import task_folders, yaml_files
+from registry.files import yaml_files
+from registry.task_search import task_folders
 
 (HOST,) = importlib.util.find_spec("lmms_eval").submodule_search_locations
 

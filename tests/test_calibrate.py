@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from hallu_models.demo import held_out
 from hallu_models.hosts.inputs import with_answer
 from hallu_models.interventions import ad_hh
 from hallu_tasks.scoring import vocabulary
-from registry import cli, preset_file
+from registry.arguments import preset_file
+from registry.commands import cli
 from registry.errors import BadArgument, CardError
 
 PRESET = preset_file.PresetFile("vhr", "demo", 8, {"layers": "4-6", "alpha": 1.5}, "by hand")
@@ -256,7 +258,7 @@ def test_too_few_prompts_and_layers_that_do_not_stand_out_are_named(tmp_path, ca
 
 def test_help_states_the_rule_and_its_limits_without_torch():
     script = (
-        "import sys, contextlib, io\nfrom registry import cli\n"
+        "import sys, contextlib, io\nfrom registry.commands import cli\n"
         "with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):\n"
         "    cli.main(['calibrate', '--help'])\n"
         "assert 'the rule for ad_hh' in out.getvalue() and 'their limits' in out.getvalue()\n"
@@ -275,6 +277,16 @@ def test_its_values_are_defaults_that_arguments_override(file):
     assert methods.check("eah+vhr", {"preset": file, "vhr.layers": "7"})["vhr"] == {"layers": "7", "alpha": 1.5}
     (item,) = methods.build("vhr", "llava", 8, {"preset": file})
     assert (item.layers, item.alpha) == ("4-6", 1.5)
+
+
+def test_it_is_read_once_and_what_was_parsed_is_bound_as_it_is(file):
+    parsed = methods.parse("vhr", {"preset": file, "alpha": "3"})
+    Path(file).unlink()
+    (item,) = methods.build("vhr", "llava", 8, parsed)
+    assert (item.layers, item.alpha) == ("4-6", 3.0)
+    assert methods.scaled_layers("vhr", "llava", 8, parsed) == []
+    with pytest.raises(BadArgument, match="found on demo with 8 layers, and this model has 32"):
+        methods.build("vhr", "llava", 32, parsed)
 
 
 def test_a_method_s_own_parameter_of_the_same_name_is_not_a_file():

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import registry
-from registry import cards, cli, doctor, listing
+from registry.cards import built_in
+from registry.commands import cli, doctor, listing
 
 ROOT = Path(registry.__file__).parents[1]
 
@@ -81,7 +82,7 @@ def test_markdown_is_a_table_with_one_row_a_method(capsys: pytest.CaptureFixture
     assert head == "| method | what it does | paper | fidelity | cost |"
     assert rule.count("|") == head.count("|")
     assert len(rows) == len(registry.methods())
-    vhr = cards.load("vhr")
+    vhr = built_in.load("vhr")
     assert (
         f"| `vhr` | {vhr.summary} | [ACL 2025](https://aclanthology.org/2025.acl-long.175/) | paper | {vhr.cost} |"
         in rows
@@ -151,7 +152,7 @@ def test_every_command_s_code_exists() -> None:
 
 
 def test_a_reader_that_stops_early_is_no_error() -> None:
-    script = "import sys; from registry.cli import main; sys.exit(main(['methods', '--verbose', '--json']))"
+    script = "import sys; from registry.commands.cli import main; sys.exit(main(['methods', '--verbose', '--json']))"
     process = subprocess.Popen(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

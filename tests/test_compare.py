@@ -24,7 +24,7 @@ from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
 from hallu_tasks.report import cells
 from hallu_tasks.scoring import paired
-from registry import cli
+from registry.commands import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 QUICK = ("--resamples", "400")
@@ -920,7 +920,7 @@ def test_whole_runs_are_not_called_limited(capsys: pytest.CaptureFixture[str], t
 
 def test_nothing_heavy_is_imported(two: tuple[Path, Path]) -> None:
     script = (
-        "import sys; from registry import cli\n"
+        "import sys; from registry.commands import cli\n"
         f"cli.main(['compare', {str(two[0])!r}, {str(two[1])!r}, '--resamples', '10'])\n"
         "heavy = ('torch', 'transformers', 'lmms_eval', 'hallu_models')\n"
         "print(sorted(name for name in sys.modules if name.split('.')[0] in heavy))"

@@ -20,7 +20,7 @@ from hallu_tasks.pope_answers import Question
 from hallu_tasks.report.changes import changes
 from hallu_tasks.results import Run, read
 from hallu_tasks.scoring import paired
-from registry import cli
+from registry.commands import cli
 
 GROUP = "hallu_pope"
 IN_ORDER = tuple(sorted(STRATEGIES))

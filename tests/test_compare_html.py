@@ -27,7 +27,7 @@ from hallu_tasks.report.changes import RIGHT, changes, expected, hallucinated
 from hallu_tasks.report.thumbnails import LONGEST
 from hallu_tasks.results import Sample, read
 from hallu_tasks.scoring import amber, textvqa
-from registry import cli
+from registry.commands import cli
 
 CHAIR = ("hallu_demo_chair",)
 SEVEN = [BASE, VHR, *(Arm(f"llava_{name}", name, pope=lambda i, right: right if i % 2 else "No") for name in "abcde")]

@@ -15,7 +15,7 @@ from hallu_tasks.compare import Comparison, compare
 from hallu_tasks.report import as_latex, cells
 from hallu_tasks.report.latex import escaped
 from hallu_tasks.results import read
-from registry import cli
+from registry.commands import cli
 
 EVIL = r"\input{x} 50% & #1 $_{a}^{b}$ ~<>|--''`` [1] "
 

@@ -18,7 +18,7 @@ import hallu_tasks
 from hallu_tasks.compare import Comparison, compare
 from hallu_tasks.report import forest
 from hallu_tasks.results import read
-from registry import cli
+from registry.commands import cli
 
 matplotlib = pytest.importorskip(
     "matplotlib", reason="plots are an optional extra: pip install 'lmms-eval-hallu[plot]'"
@@ -167,7 +167,9 @@ def test_the_file_is_a_picture_and_the_same_every_time(tmp_path: Path, ending: s
         file = tmp_path / f"{number}.{ending}"
         call = ["compare", str(base), str(vhr), "--resamples", "100", "--plot", str(file)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": number, "PYTHONIOENCODING": "utf-8"}
-        subprocess.run([sys.executable, "-m", "registry.cli", *call], env=environment, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "registry.commands.cli", *call], env=environment, check=True, capture_output=True
+        )
         made.append(file.read_bytes())
     assert made[0] == made[1]
     if ending == "png":

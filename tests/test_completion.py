@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from registry import cli, completion
+from registry.commands import cli, completion
 
 
 def completed(*words: str) -> list[str]:

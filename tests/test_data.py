@@ -19,7 +19,8 @@ from lmms_eval.utils import load_yaml_config
 from hallu_tasks.data import amber, cached, catalog, check, coco, hallusion, mme, pope, textvqa
 from hallu_tasks.data.documents import Documents, Unavailable
 from hallu_tasks.data.folder import Folder
-from registry import cli, task_folders
+from registry.commands import cli
+from registry.task_search import task_folders
 
 FIRST = f"val2014/{official.coco_name(coco.sample(official.coco_ids(), 0)[0])}"
 

@@ -15,7 +15,7 @@ from conftest import prompts, take
 import hallu_models
 from hallu_models.diagnostics import command, flow, mentions, readings, subjects
 from hallu_models.hosts import attention, host
-from registry import cli
+from registry.commands import cli
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch, capsys):
 
 def test_help_needs_neither_torch_nor_matplotlib():
     script = (
-        "import sys, contextlib, io\nfrom registry import cli\n"
+        "import sys, contextlib, io\nfrom registry.commands import cli\n"
         "with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):\n"
         "    cli.main(['diagnose', '--help'])\n"
         "assert 'what to look at' in out.getvalue()\n"

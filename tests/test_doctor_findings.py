@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from test_registry_plugins import Install, install
 
-from registry import cards, doctor, outcome, ranges
+from registry.cards import built_in
+from registry.commands import doctor
 from registry.errors import CardError
+from registry.installation import ranges
+from registry.runs import outcome
 
 __all__ = ["install"]
 
@@ -41,14 +44,14 @@ def colliding(patch: pytest.MonkeyPatch, home: Path, put: Install) -> None:
 
 
 def broken_card(patch: pytest.MonkeyPatch, home: Path, put: Install) -> None:
-    known = cards.load
+    known = built_in.load
 
-    def load(name: str) -> cards.Card:
+    def load(name: str) -> built_in.Card:
         if name == "eah":
             raise CardError("eah.yaml: key 'title' is missing")
         return known(name)
 
-    patch.setattr(cards, "load", load)
+    patch.setattr(built_in, "load", load)
 
 
 def cache_that_is_a_file(patch: pytest.MonkeyPatch, home: Path, put: Install) -> None:
@@ -134,7 +137,7 @@ def test_what_is_planted_is_found_with_the_command_that_mends_it(
 
 
 def test_a_lock_that_is_held_and_known_variables_are_in_order(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from registry import surroundings
+    from registry.commands import surroundings
 
     for name in ("HALLU_DATA", "HALLU_CACHE"):
         monkeypatch.setenv(name, str(home))

@@ -55,7 +55,7 @@ def test_scorers_and_registry_import_no_torch_and_no_models():
     found = python(
         """
         import sys
-        import registry.cli, hallu_tasks.compare, hallu_tasks.demo.task, hallu_tasks.mme.task
+        import registry.commands.cli, hallu_tasks.compare, hallu_tasks.demo.task, hallu_tasks.mme.task
         from hallu_tasks.scoring import chair, yesno, pope, mme, paired
         import hallu_tasks.chair.task, hallu_tasks.pope.task
         chair.objects("a dog")
@@ -88,7 +88,7 @@ def test_a_stray_registry_file_is_named_and_does_not_stop_other_models(tmp_path)
 
 
 def test_a_fault_of_ours_is_a_message(monkeypatch, capsys):
-    from registry import model_ids
+    from registry.plugins import model_ids
 
     def broken():
         raise RuntimeError("no table")

@@ -16,7 +16,8 @@ import hallu_tasks
 import registry
 from hallu_models.demo import held_out
 from hallu_models.hosts.checkpoints import DEMO
-from registry import cli, task_folders
+from registry.commands import cli
+from registry.task_search import task_folders
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

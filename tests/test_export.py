@@ -23,7 +23,7 @@ from hallu_tasks.chair import task as chair_task
 from hallu_tasks.export import every_eval_ever, required
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
-from registry import cli
+from registry.commands import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 SCHEMAS = os.environ.get("EEE_SCHEMA_DIR")
@@ -428,7 +428,7 @@ def test_a_file_that_cannot_be_written_is_named(
 
 def test_nothing_heavy_is_imported(results: Path, tmp_path: Path) -> None:
     script = (
-        "import sys; from registry import cli\n"
+        "import sys; from registry.commands import cli\n"
         f"cli.main(['export', {str(results)!r}, *{list(ONE)!r}, '--output', {str(tmp_path / 'a.yaml')!r}])\n"
         "heavy = ('torch', 'transformers', 'lmms_eval', 'hallu_models', 'huggingface_hub')\n"
         "print(sorted(name for name in sys.modules if name.split('.')[0] in heavy))"

@@ -18,7 +18,7 @@ from hallu_models.engines.branches import MODES, Negative
 from hallu_models.hosts.inputs import read as decoder_inputs
 from hallu_models.interventions.base import Intervention
 from hallu_models.processing import image_features
-from registry.family import Cell
+from registry.model_families.family import Cell
 
 
 def cells(names, method_names):
@@ -144,7 +144,7 @@ GENERATING = {
 @cells(["llava", "qwen2_5_vl", "qwen3_vl"], ["vhr", "eah", "dleaf", "sevi", "cicd"])
 def test_ways_of_generating(family, method, options):
     """At identity settings each is the plain model's; with the method on, the caller's batch size stays."""
-    from registry import cards
+    from registry.cards import built_in
 
     found = host(family)
     numbers = [number for number in rows(family) if number != 1]
@@ -157,7 +157,7 @@ def test_ways_of_generating(family, method, options):
             return found.model.generate(**inputs, max_new_tokens=6, **options)
 
     plain = run(None, {})
-    assert torch.equal(run(method, dict(cards.load(method).identity)), plain)
+    assert torch.equal(run(method, dict(built_in.load(method).identity)), plain)
     assert run(method, STRONG[method]).shape[0] == plain.shape[0]
 
 
@@ -357,7 +357,7 @@ def test_layer_rules_say_that_they_scale(method, depth, said):
 
 
 def test_a_refused_cell_is_refused_where_the_method_is_built(monkeypatch):
-    row = dataclasses.replace(registry.families()["gemma3"], cells={"eah": Cell("refused", "for this test")})
-    monkeypatch.setattr("registry.family.load", lambda: {"gemma3": row})
+    row = dataclasses.replace(registry.families()["gemma3"], uses={"attention": Cell("refused", "for this test")})
+    monkeypatch.setattr("registry.model_families.family.load", lambda: {"gemma3": row})
     with pytest.raises(ValueError, match="eah is refused on the family gemma3: for this test"):
         methods.build("eah", "gemma3", 4, {})

@@ -27,7 +27,9 @@ from hallu_tasks import amber_files, answers, compare, matching, pope_answers, r
 from hallu_tasks.estimates import Bootstrap
 from hallu_tasks.export import every_eval_ever, facts, hub
 from hallu_tasks.report import page
-from registry import arguments, card_file, cards, cli, layers, preset_file
+from registry.arguments import model_args, preset_file
+from registry.cards import built_in, card_file, layers
+from registry.commands import cli
 
 CASES = int(os.environ.get("HALLU_FUZZ", "2000"))
 DOCUMENTED = (ValueError, OSError)
@@ -328,7 +330,7 @@ def test_exports_of_damaged_runs(given: tuple[str, bytes, bytes]) -> None:
 
 # Cards, presets, arguments
 
-CARD = yaml.safe_load((Path(cards.__file__).parent / "cards" / "vhr.yaml").read_text())
+CARD = yaml.safe_load((built_in.folder() / "vhr.yaml").read_text())
 PRESET = {
     "method": "vhr", "model": "org/model", "depth": 32, "parameters": {"layers": "1+18-31"}, "how": "by hand",
     "measured": {"layer 0": 1.0},
@@ -357,8 +359,8 @@ def test_preset_files(content: bytes) -> None:
         documented(preset_file.read, place / "preset.yaml")
 
 
-METHODS = tuple(cards.names())
-NAMES = sorted({*arguments.MODEL, *(p.name for name in METHODS for p in cards.load(name).parameters)})
+METHODS = tuple(built_in.names())
+NAMES = sorted({*model_args.MODEL, *(p.name for name in METHODS for p in built_in.load(name).parameters)})
 ODD = (
     "", "no", "off", "None", "true", "-1", "1e400", "nan", "[1,2]", "1+18-31", "last:14/32", "5/0-1/0", '"', "'",
     "auto", "L5H3", "9" * 5000, "1-99999999999", "last:1/99999999999",
@@ -373,8 +375,8 @@ def test_model_args_as_lmms_eval_hands_them_over(method: str, given: dict[str, s
         values = simple_parse_args_string(",".join(f"{name}={value}" for name, value in given.items()))
     except (ValueError, IndexError):
         return  # lmms-eval refuses them.
-    own = {name: value for name, value in values.items() if name in arguments.MODEL}
-    documented(arguments.loading, own, "--model x")
+    own = {name: value for name, value in values.items() if name in model_args.MODEL}
+    documented(model_args.loading, own, "--model x")
     documented(methods.build, method, "llava", 8, {name: values[name] for name in values if name not in own})
 
 

@@ -20,7 +20,8 @@ from hallu_models.hosts import forward
 from hallu_models.interventions.base import Intervention
 from hallu_models.interventions.vhr import VHR
 from hallu_models.notes import notes
-from registry import cards, params
+from registry.arguments import params
+from registry.cards import built_in
 
 BATCH = prompts(MIXED)
 NAME = forward.cache_parameter(tiny_llava(4).forward)
@@ -187,5 +188,5 @@ def test_each_of_the_two_can_be_named(host):
 
 def test_no_other_name_is_had_twice():
     reserved = {*generation.OPTIONS, *inspect.signature(hallu_models.attach).parameters}
-    shared = {(name, own) for name in cards.names() for own in params.argument_names(name) if own in reserved}
+    shared = {(name, own) for name in built_in.names() for own in params.argument_names(name) if own in reserved}
     assert shared == {("vhr", "top_k")}

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from registry import outcome
+from registry.runs import outcome
 
 LIMIT = 15
 TASKS = ("hallu_demo_chair", "hallu_demo_pope", "hallu_demo_mme")

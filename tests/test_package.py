@@ -56,7 +56,7 @@ def test_entry_points(wheel):
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     found = configparser.ConfigParser()
     found.read_string(wheel.read(name).decode())
-    assert dict(found["console_scripts"]) == {"hallu": "registry.cli:main"}
+    assert dict(found["console_scripts"]) == {"hallu": "registry.commands.cli:main"}
     assert dict(found["lmms_eval.models"]) == {"hallu": "hallu_models.entry_points:manifests"}
 
 

@@ -15,7 +15,7 @@ from test_adapter import CAPTION, load, recovery  # noqa: F401 - fixtures
 from test_provenance import questions
 
 from hallu_models import pictures
-from registry import cli
+from registry.commands import cli
 
 
 def encoded(form: str = "JPEG", seed: int = 0) -> bytes:

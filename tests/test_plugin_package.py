@@ -78,11 +78,11 @@ def spotlight():
 
 def test_hallu_lists_the_method_and_its_models(installed):
     assert "spotlight  third-party    from the distribution hallu-spotlight 1.0" in installed(
-        "-m", "registry.cli", "methods"
+        "-m", "registry.commands.cli", "methods"
     )
-    models = installed("-m", "registry.cli", "models").split()
+    models = installed("-m", "registry.commands.cli", "models").split()
     assert {"llava_spotlight", "qwen2_5_vl_spotlight", "auto_spotlight"} <= set(models)
-    assert "ok   hallu.interventions: spotlight" in installed("-m", "registry.cli", "doctor")
+    assert "ok   hallu.interventions: spotlight" in installed("-m", "registry.commands.cli", "doctor")
 
 
 def test_lmms_eval_runs_it_and_records_whose_it_is(installed):
@@ -114,9 +114,9 @@ def test_its_arguments_are_checked(installed):
 
 def test_it_is_gone_with_its_package(installed):
     installed.pip("uninstall", "--yes", "hallu-spotlight")
-    assert "spotlight" not in installed("-m", "registry.cli", "methods")
+    assert "spotlight" not in installed("-m", "registry.commands.cli", "methods")
     assert "Model 'llava_spotlight' not found in available models" in installed(*RUN)
-    generic = ("-c", "from registry import lazy; lazy.resolve('spotlight')")
+    generic = ("-c", "from registry.plugins import lazy; lazy.resolve('spotlight')")
     assert "unknown method 'spotlight'; `hallu methods` lists all of them" in installed(*generic)
 
 

@@ -17,8 +17,8 @@ from lmms_eval.api.instance import Instance
 from PIL import Image
 
 from hallu_models import models, provenance
-from registry import source
-from registry.command_line import redacted
+from registry.runs import source
+from registry.runs.command_line import redacted
 
 BIN = Path(sys.executable).parent
 

@@ -22,7 +22,7 @@ def test_model_ids_in_commands_exist():
 
 
 def test_commands_of_hallu_exist():
-    from registry import cli
+    from registry.commands import cli
 
     assert set(re.findall(r"`hallu ([a-z-]+)", TEXT)) <= set(cli.COMMANDS)
 

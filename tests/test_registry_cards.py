@@ -11,8 +11,11 @@ import pytest
 import yaml
 
 import registry
-from registry import cards, family, layers, lazy, params
+from registry.arguments import params
+from registry.cards import built_in, layers
 from registry.errors import BadArgument, CardError
+from registry.model_families import family
+from registry.plugins import lazy
 
 MINIMAL: dict[str, Any] = {
     "title": "T",
@@ -46,7 +49,7 @@ def write(folder: Path, changes: dict[str, Any]) -> Path:
 
 
 def test_a_minimal_card_is_read(tmp_path: Path) -> None:
-    card = cards.read(write(tmp_path, {}))
+    card = built_in.read(write(tmp_path, {}))
     assert card.name == "example"
     assert card.paper is not None
     assert card.paper.url == "https://arxiv.org/abs/2401.00001"
@@ -94,12 +97,13 @@ def test_a_minimal_card_is_read(tmp_path: Path) -> None:
             "is not a number",
         ),
         ({"version": "1"}, "version", "is not a whole number"),
+        ({"uses": ["attention", "eyes"]}, "uses[1]", "'eyes' is not one of attention, image_grid, other_images"),
     ],
 )
 def test_a_malformed_card_names_file_and_key(tmp_path: Path, changes: dict[str, Any], key: str, problem: str) -> None:
     file = write(tmp_path, changes)
     with pytest.raises(CardError) as caught:
-        cards.read(file)
+        built_in.read(file)
     assert str(caught.value).startswith(f"{file}: {key}: ")
     assert problem in str(caught.value)
 
@@ -109,25 +113,25 @@ def test_a_file_that_is_no_mapping_names_the_file(tmp_path: Path, text: str) -> 
     file = tmp_path / "broken.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(CardError, match=r"broken\.yaml"):
-        cards.read(file)
+        built_in.read(file)
 
 
 def test_a_reconstruction_says_how_sure_it_is(tmp_path: Path) -> None:
-    card = cards.read(write(tmp_path, {"fidelity": "reconstructed", "parameters.alpha.source": "[P, ? 45 %]"}))
+    card = built_in.read(write(tmp_path, {"fidelity": "reconstructed", "parameters.alpha.source": "[P, ? 45 %]"}))
     (parameter,) = card.parameters
     assert (parameter.source, parameter.confidence, parameter.provenance) == (("P", "?"), 45, "[P, ? 45 %]")
 
 
 def test_settings_are_defaults_overlaid_with_the_family_s_preset(tmp_path: Path) -> None:
     beta = {"default": 0.1, "source": "[C]", "text": "A cut."}
-    card = cards.read(write(tmp_path, {"parameters.beta": beta, "presets.llava.alpha": 3.0}))
+    card = built_in.read(write(tmp_path, {"parameters.beta": beta, "presets.llava.alpha": 3.0}))
     assert card.settings("llava") == {"alpha": 3.0, "beta": 0.1}
     assert card.settings() == card.settings("qwen") == {"alpha": 2.0, "beta": 0.1}
 
 
-@pytest.mark.parametrize("name", cards.names())
+@pytest.mark.parametrize("name", built_in.names())
 def test_every_shipped_card_is_sound(name: str) -> None:
-    card = cards.load(name)
+    card = built_in.load(name)
     assert card.implementation.startswith(f"hallu_models.interventions.{name}:")
     assert card.paper is not None
     assert card.paper.url.startswith("https://")
@@ -139,7 +143,7 @@ def test_every_shipped_card_is_sound(name: str) -> None:
 
 
 def test_vhr_has_the_paper_s_settings() -> None:
-    card = cards.load("vhr")
+    card = built_in.load("vhr")
     assert card.fidelity == "paper"
     assert card.identity == {"alpha": 1.0}
     llava, instructblip = card.settings("llava"), card.settings("instructblip")
@@ -162,7 +166,7 @@ def test_vhr_has_the_paper_s_settings() -> None:
     ],
 )
 def test_cards_name_fidelity_and_identity(name: str, fidelity: str, identity: dict[str, object]) -> None:
-    card = cards.load(name)
+    card = built_in.load(name)
     assert (card.fidelity, card.identity) == (fidelity, identity)
 
 
@@ -177,14 +181,14 @@ def test_cards_name_fidelity_and_identity(name: str, fidelity: str, identity: di
     ],
 )
 def test_layers_hold_for_every_family(name: str, resolved: tuple[int, ...]) -> None:
-    card = cards.load(name)
+    card = built_in.load(name)
     for family_name in (None, "llava", "llava_next", "instructblip", "another"):
         assert layers.resolve(card.settings(family_name)["layers"], 32) == resolved
 
 
-@pytest.mark.parametrize("name", cards.names())
+@pytest.mark.parametrize("name", built_in.names())
 def test_parameters_are_the_fields_of_the_method_with_their_defaults(name: str) -> None:
-    card = cards.load(name)
+    card = built_in.load(name)
     fields = {field.name: field.default for field in dataclasses.fields(lazy.resolve(name))}
     described = {parameter.name: parameter.default for parameter in card.parameters}
     assert described.keys() == fields.keys()
@@ -209,7 +213,7 @@ def test_parameters_are_the_fields_of_the_method_with_their_defaults(name: str) 
     ],
 )
 def test_cards_accept(name: str, values: dict[str, object], expected: dict[str, object]) -> None:
-    assert params.coerce(lazy.resolve(name), values, card=cards.load(name), method=name) == expected
+    assert params.coerce(lazy.resolve(name), values, card=built_in.load(name), method=name) == expected
 
 
 @pytest.mark.parametrize(
@@ -234,13 +238,13 @@ def test_cards_accept(name: str, values: dict[str, object], expected: dict[str, 
 )
 def test_cards_refuse(name: str, values: dict[str, object], allowed: str) -> None:
     with pytest.raises(BadArgument) as caught:
-        params.coerce(lazy.resolve(name), values, card=cards.load(name), method=name)
+        params.coerce(lazy.resolve(name), values, card=built_in.load(name), method=name)
     assert str(caught.value).endswith(f"; allowed: {allowed}")
 
 
 def test_facade_gives_copies_with_built_in_methods_first() -> None:
     methods = registry.methods()
-    assert list(methods)[: len(cards.names())] == list(cards.names())
+    assert list(methods)[: len(built_in.names())] == list(built_in.names())
     methods.clear()
     assert "vhr" in registry.methods()
 
@@ -253,10 +257,25 @@ def test_families_are_found_by_model_type() -> None:
     assert "hallu" not in registry.families()
 
 
+def test_what_a_family_refuses_follows_from_what_a_method_uses() -> None:
+    refused, limited = family.Cell("refused", "no heads"), family.Cell("limited", "by size")
+    row = dataclasses.replace(registry.families()["llava"], uses={"other_images": limited, "attention": refused})
+    card = dataclasses.replace(built_in.load("vhr"), uses=())
+    assert row.cell(card) == family.WORKS
+    assert row.cell(dataclasses.replace(card, uses=("other_images",))) == limited
+    assert row.cell(dataclasses.replace(card, uses=("other_images", "attention"))) == refused
+    assert row.cell(dataclasses.replace(card, uses=("image_grid",))) == family.WORKS
+    assert dataclasses.replace(row, uses={family.ANYTHING: limited}).cell(card) == limited
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("a: {title: A, checkpoint: x/a}", "a.model_types: is missing"),
+        (
+            "a: {title: A, checkpoint: x/a, model_types: [a], uses: {vhr: {refused: R}}}",
+            "a.uses.vhr: is not one of attention, image_grid, other_images, anything",
+        ),
         ("a: {title: A, checkpoint: x/a, model_types: [t], kind: k}", "a.kind: unknown key"),
         (
             "a: {title: A, checkpoint: x/a, model_types: [t]}\nb: {title: B, checkpoint: x/b, model_types: [t]}",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from registry import doctor, ranges, shadows
+from registry.commands import doctor
+from registry.installation import ranges, shadows
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_nothing_heavy_is_imported_by_using_the_registry() -> None:
     script = (
-        "import sys, registry, registry.cli, registry.doctor, registry.evaluation, registry.launch, registry.source\n"
+        "import sys, registry, registry.commands.cli, registry.commands.doctor, registry.evaluation.launch\n"
+        "import registry.evaluation.process, registry.runs.source\n"
         "registry.methods(), registry.families(), registry.models(), registry.tasks(), registry.__version__\n"
-        "registry.source.now('vhr', 'demo')\n"
-        "registry.cli.main(['methods']), registry.cli.main(['doctor', '--quick'])\n"
+        "registry.runs.source.now('vhr', 'demo')\n"
+        "registry.commands.cli.main(['methods']), registry.commands.cli.main(['doctor', '--quick'])\n"
         "heavy = ('torch', 'transformers', 'lmms_eval', 'numpy', 'hallu_models')\n"
         "print(sorted(name for name in sys.modules if name.split('.')[0] in heavy))"
     )
@@ -32,9 +33,9 @@ def test_nothing_heavy_is_imported_by_using_the_registry() -> None:
 
 def test_model_ids_are_known_without_reading_a_card() -> None:
     script = (
-        "import registry, registry.cards as cards\n"
+        "import registry\nfrom registry.cards import built_in\n"
         "def load(name): raise AssertionError(name)\n"
-        "cards.load = load\n"
+        "built_in.load = load\n"
         "print('llava_vhr' in registry.models())"
     )
     assert run("-c", script).stdout == "True\n"

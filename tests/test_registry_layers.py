@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry import layers
+from registry.cards import layers
 from registry.errors import BadArgument
 
 
@@ -73,7 +73,7 @@ def test_a_layer_the_model_does_not_have(spec: str, depth: int, missing: str, ex
     with pytest.raises(BadArgument) as caught:
         layers.resolve(spec, depth)
     assert str(caught.value) == (
-        f"vhr: layers={spec}: {missing} does not exist, this model has layers 0-{depth - 1}; "
+        f"method: layers={spec}: {missing} does not exist, this model has layers 0-{depth - 1}; "
         f"write for example {example}"
     )
     layers.resolve(example.removeprefix("layers="), depth)

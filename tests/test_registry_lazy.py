@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import registry
-from registry import cards, lazy, model_ids
+from registry.cards import built_in
 from registry.errors import BadName, LoadError, NameCollision, UnknownName
+from registry.plugins import lazy, model_ids
 
 
 def test_a_target_is_imported_on_first_use_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +73,7 @@ def test_code_that_does_not_load_is_named(target: str, reason: str) -> None:
 
 def test_every_card_is_a_method_and_every_method_a_model_id_of_every_family() -> None:
     methods, families, models = registry.methods(), registry.families(), registry.models()
-    assert set(cards.names()) <= set(methods)
+    assert set(built_in.names()) <= set(methods)
     assert set(models) == {"hallu"} | {f"{f}_{m}" for f in families for m in ("base", *methods)}
 
 

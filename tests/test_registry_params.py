@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 import pytest
 
-from registry import cards, lazy, params
+from registry.arguments import params
+from registry.cards import built_in
+from registry.cards.layers import LayerSpec
+from registry.cards.parameter import Parameter, show
 from registry.errors import BadArgument, UnknownName
-from registry.layers import LayerSpec
-from registry.parameter import Parameter, show
+from registry.plugins import lazy
 
-VHR = cards.load("vhr")
+VHR = built_in.load("vhr")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import registry
-from registry import cli, doctor, lazy, model_ids, plugins, task_folders
+from registry.commands import cli, doctor
 from registry.errors import LoadError
+from registry.plugins import discovery, lazy, model_ids
+from registry.task_search import task_folders
 
 Install = Callable[..., Path]
 
@@ -36,7 +38,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     def clear() -> None:
         lazy.interventions.cache_clear()
         model_ids.table.cache_clear()
-        plugins._problems.clear()
+        discovery._problems.clear()
 
     before = set(sys.modules)
     yield put
@@ -74,7 +76,7 @@ def test_a_refused_entry_warns_with_its_distribution_and_hides_nobody(
 ) -> None:
     install("bad", f"[hallu.interventions]\n{entry}\n")
     install("good", "[hallu.interventions]\nzz_good = plug_mine:Mine\n", plug_mine=METHOD)
-    with pytest.warns(plugins.PluginWarning) as caught:
+    with pytest.warns(discovery.PluginWarning) as caught:
         names = registry.methods()
     (message,) = [str(warning.message) for warning in caught]
     assert entry in message
@@ -83,13 +85,13 @@ def test_a_refused_entry_warns_with_its_distribution_and_hides_nobody(
     assert "hallu doctor" in message
     assert "zz_good" in names
     assert names["vhr"].fidelity == "paper"
-    assert [problem.plugin.distribution for problem in plugins.problems()] == ["bad 1.0"]
+    assert [problem.plugin.distribution for problem in discovery.problems()] == ["bad 1.0"]
 
 
 def test_of_two_distributions_with_one_name_both_are_named(install: Install) -> None:
     install("one", "[hallu.interventions]\nmine = plug_mine:Mine\n", plug_mine=METHOD)
     install("two", "[hallu.interventions]\nmine = plug_other:Mine\n")
-    with pytest.warns(plugins.PluginWarning, match=r"claimed by one 1.0, entry point mine and by two 1.0"):
+    with pytest.warns(discovery.PluginWarning, match=r"claimed by one 1.0, entry point mine and by two 1.0"):
         assert registry.methods()["mine"].implementation == "plug_mine:Mine"
 
 
@@ -107,9 +109,9 @@ def test_an_unreadable_entry_points_file_hides_nobody(install: Install, monkeypa
     def fails(**_: str) -> None:
         raise TypeError("as the common scan does with some of these files")
 
-    monkeypatch.setattr(plugins.metadata, "entry_points", fails)
+    monkeypatch.setattr(discovery.metadata, "entry_points", fails)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", plugins.PluginWarning)
+        warnings.simplefilter("ignore", discovery.PluginWarning)
         assert "zz_good" in registry.methods()
 
 
@@ -142,14 +144,14 @@ def test_a_broken_task_folder_warns_and_hides_nobody(install: Install, tmp_path:
         plug_gone="path = '/no/such/folder'",
     )
     install("good", "[lmms_eval.tasks]\ny = plug_good:path\n", plug_good=f"path = {str(tmp_path)!r}")
-    with pytest.warns(plugins.PluginWarning, match="bad 1.0") as caught:
+    with pytest.warns(discovery.PluginWarning, match="bad 1.0") as caught:
         assert tmp_path in task_folders.folders()
     assert reason in str(caught[0].message)
 
 
 def test_a_warning_comes_once(install: Install) -> None:
     install("bad", "[lmms_eval.tasks]\nx = plug_missing\n")
-    with pytest.warns(plugins.PluginWarning):
+    with pytest.warns(discovery.PluginWarning):
         task_folders.folders()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -174,7 +176,7 @@ def test_doctor_loads_each_plugin_apart_and_says_what_lmms_eval_misses(install: 
     install("a4", "[hallu.interventions]\nexits = plug_exits:A\n", plug_exits="raise SystemExit('bye')")
     install("a5", "[hallu.interventions]\nzz_good = plug_mine:Mine\n", plug_mine=METHOD)
     lines = {line.what: line for line in doctor.tried(doctor.trial()) if "plug_" in line.state}
-    order = [plugin.name for plugin in plugins.plugins("lmms_eval.models")]
+    order = [plugin.name for plugin in discovery.plugins("lmms_eval.models")]
     assert not lines["lmms_eval.models: wrong"].ok
     assert "TypeError: 'x' is not a ModelManifest" in lines["lmms_eval.models: wrong"].state
     for name in ("fine", "late"):

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import registry
-from registry import task_folders
 from registry.runner import task_hook
+from registry.task_search import task_folders
 
 ROOT = Path(registry.__file__).parents[1]
 
@@ -93,7 +93,7 @@ START = """
 import json, sys, warnings
 warnings.simplefilter("always")
 from pathlib import Path
-from registry import task_folders
+from registry.task_search import task_folders
 from registry.runner import task_hook
 task_folders.folders = lambda: [Path(p) for p in sys.argv[1:]]
 """
@@ -141,11 +141,13 @@ def ours(tmp_path: Path) -> Path:
     return write(tmp_path / "ours", ours="task: ours\n", demo="task: demo\n")
 
 
-BEFORE = "task_hook.install_hook(); assert 'lmms_eval.tasks' not in sys.modules\n" + SHOW
-AFTER = "import lmms_eval.tasks; task_hook.install_hook()\n" + SHOW
+BEFORE = "task_folders.install_hook(); assert 'lmms_eval.tasks' not in sys.modules\n" + SHOW
+AFTER = "import lmms_eval.tasks; task_folders.install_hook()\n" + SHOW
 
 
-@pytest.mark.parametrize("script", [BEFORE, AFTER, "task_hook.install_hook(); task_hook.install_hook()\n" + AFTER])
+@pytest.mark.parametrize(
+    "script", [BEFORE, AFTER, "task_folders.install_hook(); task_folders.install_hook()\n" + AFTER]
+)
 def test_the_hook_adds_our_tasks_and_built_in_ones_keep_their_meaning(world: World, ours: Path, script: str) -> None:
     (index,), err = world.run(script, ours)
     assert index == {"demo": "builtin", "ours": str(ours / "ours.yaml")}
@@ -154,15 +156,15 @@ def test_the_hook_adds_our_tasks_and_built_in_ones_keep_their_meaning(world: Wor
 
 def test_installing_again_does_not_wrap_again(world: World, ours: Path) -> None:
     script = (
-        "task_hook.install_hook()\nfrom lmms_eval.tasks import TaskManager\nfirst = TaskManager.initialize_tasks\n"
-        "task_hook.install_hook()\nprint(json.dumps(TaskManager.initialize_tasks is first))\n"
+        "task_folders.install_hook()\nfrom lmms_eval.tasks import TaskManager\nfirst = TaskManager.initialize_tasks\n"
+        "task_folders.install_hook()\nprint(json.dumps(TaskManager.initialize_tasks is first))\n"
     )
     assert world.run(script, ours)[0] == [True]
 
 
 def test_the_package_is_a_plain_module_again_afterwards(world: World) -> None:
     script = (
-        "import lmms_eval; task_hook.install_hook(); lmms_eval.x = 1; import lmms_eval.tasks\n"
+        "import lmms_eval; task_folders.install_hook(); lmms_eval.x = 1; import lmms_eval.tasks\n"
         "print(json.dumps([type(lmms_eval).__name__, lmms_eval.x]))"
     )
     assert world.run(script)[0] == [["module", 1]]
@@ -171,14 +173,14 @@ def test_the_package_is_a_plain_module_again_afterwards(world: World) -> None:
 def test_a_folder_that_is_passed_too_wins_over_the_hook(world: World, ours: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "theirs", ours="task: ours\n")
     show = SHOW.replace("TaskManager()", f"TaskManager(include_path={str(other)!r})")
-    (index,), _ = world.run("task_hook.install_hook()\n" + show, ours)
+    (index,), _ = world.run("task_folders.install_hook()\n" + show, ours)
     assert index == {"demo": "builtin", "ours": str(other / "ours.yaml")}
 
 
 def test_without_defaults_the_caller_gets_its_own_folder_only(world: World, ours: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "theirs", theirs="task: theirs\n")
     show = SHOW.replace("TaskManager()", f"TaskManager(include_path={str(other)!r}, include_defaults=False)")
-    (index,), _ = world.run("task_hook.install_hook()\n" + show, ours)
+    (index,), _ = world.run("task_folders.install_hook()\n" + show, ours)
     assert list(index) == ["theirs"]  # type: ignore[call-overload]
 
 
@@ -198,14 +200,15 @@ def test_other_parameters_are_left_alone_with_one_warning_that_names_the_fix(wor
     world.use(
         FAKE.replace("include_defaults=True):\n        import", "include_defaults=True, more=None):\n        import")
     )
-    (index,), err = world.run("import lmms_eval.tasks; task_hook.install_hook()\n" + AFTER, ours)
+    (index,), err = world.run("import lmms_eval.tasks; task_folders.install_hook()\n" + AFTER, ours)
     assert index == {"demo": "builtin"}
     assert err.count('lmms-eval --include_path "$(hallu tasks-path)"') == 1
 
 
 def test_without_lmms_eval_nothing_happens(tmp_path: Path) -> None:
     script = (
-        "import sys; sys.modules['lmms_eval'] = None\nfrom registry.runner import task_hook; task_hook.install_hook()"
+        "import sys; sys.modules['lmms_eval'] = None\n"
+        "from registry.task_search import task_folders; task_folders.install_hook()"
     )
     done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
     assert done.returncode == 0
@@ -228,7 +231,10 @@ def install_model_plugin(folder: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zz-probe\nVersion: 1.0\n", encoding="utf-8")
     entries = "[lmms_eval.models]\nzz_probe = zz_probe:manifests\n[lmms_eval.tasks]\nzz_probe = zz_tasks\n"
     (info / "entry_points.txt").write_text(entries, encoding="utf-8")
-    code = "from registry.task_folders import install_hook\ndef manifests():\n    install_hook()\n    return []\n"
+    code = (
+        "from registry.task_search.task_folders import install_hook\n"
+        "def manifests():\n    install_hook()\n    return []\n"
+    )
     (folder / "zz_probe.py").write_text(code, encoding="utf-8")
     write(folder / "zz_tasks", zz="task: zz_probe_task\n")
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 import hallu_models
 from hallu_tasks.scoring import chair
-from registry import evaluation
+from registry.evaluation import process
 
 COMMAND = ["--model_args", "pretrained=demo", "--limit", "4", "--batch_size", "3", "--log_samples", "--seed", "7"]
 SAMPLED = ["--gen_kwargs", "do_sample=True,temperature=1.0"]
@@ -56,7 +56,7 @@ def samples(folder: Path) -> dict[str, bytes]:
 
 def run(model: str, folder: Path, *more: str) -> dict[str, bytes]:
     line = ["--model", model, *COMMAND, "--tasks", "hallu_demo_chair", "--output_path", str(folder), *more]
-    assert evaluation.main(line) == 0
+    assert process.main(line) == 0
     return samples(folder)
 
 

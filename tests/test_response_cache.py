@@ -18,8 +18,8 @@ from lmms_eval.caching.response_cache import ResponseCache
 
 import hallu_tasks
 from hallu_models import models, response_cache
-from registry import source
 from registry.runner.mismatch import RunnerMismatch
+from registry.runs import source
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 DOCS = [{"text": "Describe this image."}, {"text": "Is there a cup in the image?"}]
@@ -189,8 +189,9 @@ def test_answers_that_are_logged_under_no_key_are_refused_before_the_folder_take
 def test_the_real_runner_stops_before_it_generates(tmp_path: Path) -> None:
     def run() -> subprocess.CompletedProcess[str]:
         command = [
-            sys.executable, "-m", "registry.cli", "run", "--model", "llava_vhr", "--model_args", "pretrained=demo",
-            "--tasks", "hallu_demo_chair", "--limit", "4", "--batch_size", "4", "--output_path", "out",
+            sys.executable, "-m", "registry.commands.cli", "run", "--model", "llava_vhr",
+            "--model_args", "pretrained=demo", "--tasks", "hallu_demo_chair",
+            "--limit", "4", "--batch_size", "4", "--output_path", "out",
             "--log_samples", "--use_cache", "cache",
         ]  # fmt: skip
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

@@ -17,7 +17,8 @@ import pytest
 import stand_in
 
 from hallu_tasks import results
-from registry import cli, outcome
+from registry.commands import cli
+from registry.runs import outcome
 
 ROOT = stand_in.ROOT
 BASIC = ("--model", "llava_vhr", "--tasks", "hallu_demo")
@@ -172,7 +173,7 @@ def test_the_child_writes_to_the_terminal_itself(
     does("terminal")
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "registry.cli", "run", *BASIC], stdin=theirs, stdout=theirs, stderr=theirs
+        [sys.executable, "-m", "registry.commands.cli", "run", *BASIC], stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
         assert process.wait(60) == 0
@@ -187,7 +188,7 @@ def sleeping(
     """``hallu run`` with a child that does not end; gives it and the child's process id."""
     does("sleep")
     process = subprocess.Popen(
-        [sys.executable, "-m", "registry.cli", "run", *BASIC, *OUT],
+        [sys.executable, "-m", "registry.commands.cli", "run", *BASIC, *OUT],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -333,7 +334,7 @@ def demo(calls: Callable[[], list[list[str]]], tmp_path: Path) -> Callable[[], s
     """``make demo`` with the stand-in, in an environment that counts as installed."""
     programs = tmp_path / "venv" / "bin"
     programs.mkdir(parents=True)
-    (programs / "hallu").write_text(f'#!/bin/sh\nexec {sys.executable} -m registry.cli "$@"\n')
+    (programs / "hallu").write_text(f'#!/bin/sh\nexec {sys.executable} -m registry.commands.cli "$@"\n')
     (programs / "hallu").chmod(0o755)
     for name in ("Makefile", "setup.cfg", "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
@@ -372,8 +373,8 @@ def test_make_demo_stops_at_a_failed_arm_and_compares_nothing(
 )
 def test_the_real_runner_s_error_is_told_for_our_models_and_for_its_own(tmp_path: Path, model: str, last: str) -> None:
     command = [
-        sys.executable, "-m", "registry.cli", "run", "--model", model, "--model_args", "pretrained=demo,alpha=abc",
-        "--tasks", "hallu_demo_chair", "--output_path", "out",
+        sys.executable, "-m", "registry.commands.cli", "run", "--model", model,
+        "--model_args", "pretrained=demo,alpha=abc", "--tasks", "hallu_demo_chair", "--output_path", "out",
     ]  # fmt: skip
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}

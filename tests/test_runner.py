@@ -23,7 +23,8 @@ from lmms_eval.tasks import TaskManager
 from loguru import logger
 
 from hallu_models import entry_points, models, response_cache, results_saved
-from registry import doctor, evaluation
+from registry.commands import doctor
+from registry.evaluation import process
 from registry.runner import answers, model_class, names, program, requests, saving, task_hook, tasks
 from registry.runner import response_cache as runner_cache
 from registry.runner.mismatch import RunnerMismatch, module
@@ -322,12 +323,12 @@ def test_a_tracker_that_does_not_say_where_it_writes(name, tmp_path):
 def run(monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
     """``hallu run`` in this process: its status and its last line."""
     monkeypatch.setattr(sys, "argv", [])
-    monkeypatch.setattr(evaluation, "_interrupt_once", lambda: None)
+    monkeypatch.setattr(process, "_interrupt_once", lambda: None)
     # What the run puts there is taken back.
     monkeypatch.setattr(lmms_eval.__main__, "cli_evaluate_single", lmms_eval.__main__.cli_evaluate_single)
 
     def once(*arguments: str) -> tuple[int, str]:
-        status = evaluation.main(arguments)
+        status = process.main(arguments)
         lines = capsys.readouterr().err.splitlines()
         return status, lines[-1] if lines else ""
 
@@ -390,13 +391,11 @@ def test_a_task_search_without_a_look_ahead_is_said(name):
     members |= {other: lambda self, names: [] for other in ("match_tasks", "load_task_or_group") if other != name}
     task_hook._warn_of_data.cache_clear()
     with pytest.warns(task_hook.TaskHookWarning, match=f"has no {name}{FIX}"):
-        task_hook._wrap(Namespace(TaskManager=type("TaskManager", (), members)))
+        task_hook._wrap(Namespace(TaskManager=type("TaskManager", (), members)), list)
 
 
 @pytest.mark.parametrize("name", ["task_index", "_get_config"])
 def test_an_index_of_tasks_that_is_read_otherwise_is_said_and_the_run_goes_on(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("registry.task_folders.folders", lambda: [tmp_path])
-
     class Manager:
         def __init__(self) -> None:
             self.task_index = {"demo": {"yaml_path": str(tmp_path / "demo.yaml")}}
@@ -414,7 +413,7 @@ def test_an_index_of_tasks_that_is_read_otherwise_is_said_and_the_run_goes_on(na
         monkeypatch.delattr(Manager, name)
     task_hook._warn_of_data.cache_clear()
     with pytest.warns(task_hook.TaskHookWarning, match=f"TaskManager of lmms-eval has no {name}{FIX}"):
-        assert task_hook._with_data(Manager.match_tasks)(manager, ["demo"]) == ["demo"]
+        assert task_hook._with_data(Manager.match_tasks, lambda: [tmp_path])(manager, ["demo"]) == ["demo"]
 
 
 # Modules

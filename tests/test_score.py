@@ -17,7 +17,7 @@ import pytest
 import hallu_tasks
 from hallu_tasks import answers, score
 from hallu_tasks.scoring import amber, chair, mme, opope, paired, pope
-from registry import cli
+from registry.commands import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 QUICK = ("--resamples", "300")
@@ -1097,7 +1097,7 @@ def test_settings_of_the_bootstrap_are_checked_and_written_down(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     folder = answered(tmp_path / "r", "count", *pair("1.jpg"))
-    command = [sys.executable, "-m", "registry.cli", "score", "mme", "--results", str(folder), *QUICK]
+    command = [sys.executable, "-m", "registry.commands.cli", "score", "mme", "--results", str(folder), *QUICK]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (2, "hallu: the output cannot be written: No space left on device\n")
@@ -1107,7 +1107,7 @@ def test_scoring_loads_no_model_library(tmp_path: Path) -> None:
     folder = answered(tmp_path / "r", "count", *pair("1.jpg"))
     script = (
         "import sys\n"
-        "from registry.cli import main\n"
+        "from registry.commands.cli import main\n"
         f"assert main(['score', 'mme', '--results', {str(folder)!r}, '--json']) == 0\n"
         "heavy = ('torch', 'transformers', 'lmms_eval', 'evaluate', 'hallu_models', 'nltk')\n"
         "print(sorted(name for name in sys.modules if name.split('.')[0] in heavy))"

@@ -12,7 +12,7 @@ import yaml
 import registry
 from hallu_models import loading
 from hallu_models.adapter import HalluModel
-from registry import yaml_files
+from registry.files import yaml_files
 
 ROOT = Path(registry.__file__).parents[1]
 FILES = sorted(
@@ -48,7 +48,7 @@ def unsafe(source: str) -> list[str]:
 
 
 def _safe(loader: str) -> bool:
-    # The loader of registry/yaml_files.py is looked at below.
+    # The loader of registry/files/yaml_files.py is looked at below.
     return loader in ("yaml.SafeLoader", "yaml.CSafeLoader", "_loader()")
 
 

@@ -13,7 +13,7 @@ import registry
 from hallu_models import self_check
 from hallu_models.hosts import forward
 from hallu_models.hosts.host import UnsupportedModel
-from registry import cli
+from registry.commands import cli
 
 SETS = {
     "vhr": (("head outputs", "passes"), None),

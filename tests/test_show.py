@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import hallu_tasks
-from registry import cli
+from registry.commands import cli
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 COMMIT = "c0ffee" * 6 + "cafe"
@@ -234,7 +234,7 @@ def test_a_folder_without_results_is_named(capsys: pytest.CaptureFixture[str], t
 
 def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
     script = (
-        "import sys; from registry import cli\n"
+        "import sys; from registry.commands import cli\n"
         f"cli.main(['show', {str(write(tmp_path))!r}])\n"
         "heavy = ('torch', 'transformers', 'lmms_eval', 'hallu_models', 'numpy')\n"
         "print(sorted(name for name in sys.modules if name.split('.')[0] in heavy))"

@@ -19,7 +19,7 @@ import stand_in
 
 from hallu_tasks.sweep import grid, runs
 from hallu_tasks.sweep.command import Progress
-from registry import cli
+from registry.commands import cli
 
 
 @pytest.fixture
@@ -374,7 +374,7 @@ def sleeping(
     """A sweep of its own process whose second run does not end; gives it and the run's process id."""
     monkeypatch.setenv("FAKE", json.dumps({"2.0": getattr(request, "param", "sleep")}))
     process = subprocess.Popen(
-        [sys.executable, "-m", "registry.cli", "sweep", *BASIC],
+        [sys.executable, "-m", "registry.commands.cli", "sweep", *BASIC],
         stderr=subprocess.PIPE,
         text=True,
         # A shell starts what it puts into the background without SIGINT, and nohup without SIGHUP; both are inherited.

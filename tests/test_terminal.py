@@ -19,7 +19,10 @@ import hallu_tasks
 from hallu_tasks import results, show
 from hallu_tasks.compare import compare
 from hallu_tasks.report import as_text
-from registry import card_text, cli, lazy, terminal
+from registry import terminal
+from registry.cards import card_text
+from registry.commands import cli
+from registry.plugins import lazy
 
 ROOT = Path(hallu_tasks.__file__).parents[1]
 
@@ -30,7 +33,7 @@ def shown(columns: int, *arguments: str | Path) -> list[str]:
     fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-    call = [sys.executable, "-m", "registry.cli", *map(str, arguments)]
+    call = [sys.executable, "-m", "registry.commands.cli", *map(str, arguments)]
     process = subprocess.Popen(call, stdout=writer, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
     os.close(writer)
     text = b""

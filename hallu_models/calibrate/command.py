@@ -7,8 +7,8 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry import listing
-from registry.preset_file import ENDING, PresetFile
+from registry.arguments.preset_file import ENDING, PresetFile
+from registry.commands import listing
 
 if TYPE_CHECKING:
     from hallu_models.calibrate.finding import Finding
@@ -103,7 +103,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _checked(given: argparse.Namespace) -> dict[str, Any]:
     """Arguments of the model's loading; everything that can be wrong without a model is."""
-    from registry.arguments import LOADING, loading
+    from registry.arguments.model_args import LOADING, loading
 
     if given.method not in RULES:
         raise ValueError(

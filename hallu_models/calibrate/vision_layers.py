@@ -11,7 +11,7 @@ from hallu_models.calibrate.finding import Finding
 from hallu_models.diagnostics import readings
 from hallu_models.diagnostics.subjects import Subject
 from hallu_models.loading import Host
-from registry import layers
+from registry.cards import layers
 
 FEWEST = 8
 """Prompts below which an interval says nothing."""

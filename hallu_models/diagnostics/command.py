@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry import listing
+from registry.commands import listing
 
 if TYPE_CHECKING:
     from hallu_models.diagnostics.readings import Options, Reading
@@ -90,7 +90,7 @@ def _split(given: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments of the model's loading, and of the method, checked."""
     from hallu_models import methods
     from hallu_models.diagnostics.readings import WHATS as READINGS
-    from registry.arguments import LOADING, loading, pairs
+    from registry.arguments.model_args import LOADING, loading, pairs
 
     named = pairs(given.model_args)
     method = (given.method if given.what == "contrast" else READINGS[given.what].method) or None

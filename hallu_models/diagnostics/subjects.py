@@ -12,8 +12,8 @@ from PIL import Image
 
 import registry
 from hallu_models.pictures import decoded, truncation_off
-from registry import task_folders
 from registry.runner import tasks
+from registry.task_search import task_folders
 
 PROMPT = "Please describe this image in detail."
 DEMO = "demo:"

@@ -11,7 +11,7 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from hallu_models.hosts.host import UnsupportedModel
-from registry import family
+from registry.model_families import family
 
 DEMO = Path(__file__).parents[1] / "demo" / "checkpoint"
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hallu_models.hosts import attention, forward, processors
-from registry import family
+from registry.model_families import family
 
 AnyHost = TypeVar("AnyHost", bound="Host")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry import ranges
+from registry.installation import ranges
 
 
 class HostMismatch(RuntimeError):

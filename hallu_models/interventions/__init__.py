@@ -14,7 +14,7 @@ from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.interventions.base import Answer, Intervention, Prompt
 from hallu_models.layout import Columns, Layout
 from hallu_models.observations import Observation, per_layer
-from registry import layers
+from registry.cards import layers
 from registry.errors import BadArgument
 
 __all__ = [

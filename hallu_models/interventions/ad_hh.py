@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hallu_models.interventions import Intervention, LayerStep
-from registry import layers
+from registry.cards import layers
 from registry.errors import BadArgument
 
 AUTO = "auto"

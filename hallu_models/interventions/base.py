@@ -22,7 +22,8 @@ from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
 from hallu_models.hosts.decoding import Decoding
 from hallu_models.layout import Layout
 from hallu_models.observations import Observation
-from registry import cards, layers, params
+from registry.arguments import params
+from registry.cards import built_in, layers
 
 Self = TypeVar("Self", bound="Intervention")
 
@@ -75,9 +76,9 @@ class Intervention:
         )
 
     @classmethod
-    def card(cls) -> cards.Card | None:
+    def card(cls) -> built_in.Card | None:
         """The method's card; None for a third-party method without one."""
-        return cards.load(cls.name) if cls.name in cards.names() else None
+        return built_in.load(cls.name) if cls.name in built_in.names() else None
 
     def bind(self: Self, family: str | None, depth: int) -> Self:
         """A copy whose ``auto`` parameters hold the card's setting for this family and number of layers.

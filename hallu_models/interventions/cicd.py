@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hallu_models.engines.branches import Negative, plausible
 from hallu_models.interventions import Intervention, LogitsStep, Prompt
-from registry import layers
+from registry.cards import layers
 
 
 @dataclass(frozen=True)

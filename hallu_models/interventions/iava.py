@@ -18,7 +18,7 @@ from hallu_models.engines.branches import Negative, plausible
 from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.interventions import Intervention, LogitsStep, Prompt
 from hallu_models.layout import Layout
-from registry import layers
+from registry.cards import layers
 
 CUMULATIVE_SHARE = 0.5
 

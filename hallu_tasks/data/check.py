@@ -12,7 +12,8 @@ from hallu_tasks.data.cached import is_cached, offline
 from hallu_tasks.data.catalog import TASKS
 from hallu_tasks.data.documents import Documents, Hub, Source, Unavailable
 from hallu_tasks.data.folder import VARIABLE, root
-from registry import task_folders, yaml_files
+from registry.files import yaml_files
+from registry.task_search import task_folders
 
 __all__ = ["Finding", "arguments", "leaves", "run"]
 

@@ -20,7 +20,7 @@ from hallu_tasks.repeat import repeat
 from hallu_tasks.results import Run, Sample
 from hallu_tasks.scoring import mme, yesno
 from registry import DISTRIBUTION
-from registry.parameter import show
+from registry.cards.parameter import show
 
 __all__ = ["SCHEMA", "Source", "write"]
 

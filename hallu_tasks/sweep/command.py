@@ -16,7 +16,8 @@ from hallu_tasks.results import Run
 from hallu_tasks.sweep import grid, runs, table
 from hallu_tasks.sweep.runs import Job, Outcome
 from hallu_tasks.sweep.table import Line, Point
-from registry import source, task_names
+from registry.runs import source
+from registry.task_search import task_names
 
 __all__ = ["arguments", "run"]
 

@@ -9,10 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from registry import arguments, convert, family, layers, lazy, model_ids, params, preset_file, source
+from registry.arguments import convert, model_args, params, preset_file
+from registry.cards import layers
+from registry.cards.layers import LayerSpec
+from registry.cards.parameter import Parameter, show
 from registry.errors import BadArgument
-from registry.layers import LayerSpec
-from registry.parameter import Parameter, show
+from registry.model_families import family
+from registry.plugins import lazy, model_ids
+from registry.runs import source
 
 __all__ = ["Cell", "cells", "checkpoint_of", "method_of"]
 
@@ -86,7 +90,7 @@ def _require_arguments(model: str, method: str, given: Mapping[str, str]) -> Non
     """Raise `BadArgument` for a name in ``--model_args`` that the model does not take, or a value out of its range."""
     own = {name: value for name, value in given.items() if not (model == model_ids.GENERIC and name == "method")}
     _, rest = preset_file.taken(own, lazy.composition(method))
-    split, _ = params.split_arguments(rest, method, arguments.MODEL)
+    split, _ = params.split_arguments(rest, method, model_args.MODEL)
     for owner, values in split.items():
         for name, value in values.items():
             if (parameter := lazy.card(owner).parameter(name)) is not None:

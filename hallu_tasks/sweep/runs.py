@@ -19,8 +19,9 @@ from typing import IO, Any
 
 from hallu_tasks import results, whole_file
 from hallu_tasks.sweep.grid import Cell
-from registry import launch, source
-from registry.command_line import redacted
+from registry.evaluation import launch
+from registry.runs import source
+from registry.runs.command_line import redacted
 
 __all__ = ["Job", "Outcome", "finished", "jobs", "locked", "outdated", "requests_to_end", "share", "start_all"]
 

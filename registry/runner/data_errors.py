@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from registry.files import yaml_files
+
 _HOMES = ("huggingface_hub", "datasets", "requests", "httpx", "urllib3")
 """Packages whose exceptions mean that data could not be had."""
 
@@ -58,8 +60,6 @@ def _sources(manager: Any, name: str) -> Iterable[str]:
     entry = getattr(manager, "task_index", {}).get(name)
     if not entry or entry.get("yaml_path") in (None, -1):
         return
-    from registry import yaml_files
-
     config = yaml_files.read(Path(entry["yaml_path"]))
     if not isinstance(config, dict):
         return
@@ -74,8 +74,6 @@ def _sources(manager: Any, name: str) -> Iterable[str]:
 def _inherited(config: dict[str, Any], file: Path) -> Any:
     if "dataset_path" in config or not isinstance(included := config.get("include"), str):
         return config.get("dataset_path")
-    from registry import yaml_files
-
     parent = file.parent / included
     loaded = yaml_files.read(parent)
     return _inherited(loaded, parent) if isinstance(loaded, dict) else None

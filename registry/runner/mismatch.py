@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from registry import ranges
+from registry.installation import ranges
 from registry.runner.names import DISTRIBUTION, PACKAGE
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from loguru import logger
 
-from registry import ranges
+from registry.installation import ranges
 from registry.runner.mismatch import RunnerMismatch
 from registry.runner.names import DISTRIBUTION, is_program
 

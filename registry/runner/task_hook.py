@@ -13,11 +13,11 @@ import os
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from registry import ranges
+from registry.installation import ranges
 from registry.runner import data_errors, names
 from registry.runner.mismatch import member, parameters
 
@@ -29,12 +29,15 @@ FIX = 'pass the tasks yourself: lmms-eval --include_path "$(hallu tasks-path)" .
 
 _MARK = "__hallu_task_folders__"
 
+Folders = Callable[[], Iterable[Path]]
+"""Looks up the task folders, each time that lmms-eval searches for tasks."""
+
 
 class TaskHookWarning(UserWarning):
     """The hook could not be installed, or a task folder could not be read."""
 
 
-def install_hook() -> None:
+def install_hook(folders: Folders) -> None:
     """Add the task folders to every ``lmms_eval.tasks.TaskManager`` made from now on. Never raises.
 
     ``lmms_eval.tasks`` needs torch and transformers, so it is not imported here: if it is not loaded yet, the
@@ -50,24 +53,30 @@ def install_hook() -> None:
         return
     tasks = sys.modules.get(names.TASKS)
     if hasattr(tasks, "TaskManager"):
-        _wrap(tasks)
+        _wrap(tasks, folders)
     elif type(package) is types.ModuleType:
-        package.__class__ = _Package
-    elif type(package) is not _Package:
+        package.__class__ = type(_Package.__name__, (_Package,), {"folders": staticmethod(folders)})
+    elif not isinstance(package, _Package):
         _warn("the package of lmms-eval is not a plain module")
 
 
 class _Package(types.ModuleType):
     """``lmms_eval`` until its submodule ``tasks`` is loaded: the import system then sets the attribute."""
 
+    @staticmethod
+    def folders() -> Iterable[Path]:
+        """The task folders. The class that takes the place of the module's own says which."""
+        return ()
+
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
         if name == "tasks":
+            folders = self.folders
             self.__class__ = types.ModuleType  # type: ignore[assignment]
-            _wrap(value)
+            _wrap(value, folders)
 
 
-def _wrap(tasks: Any) -> None:
+def _wrap(tasks: Any, folders: Folders) -> None:
     manager = getattr(tasks, "TaskManager", None)
     original = getattr(manager, "initialize_tasks", None)
     if getattr(original, _MARK, False):
@@ -75,24 +84,25 @@ def _wrap(tasks: Any) -> None:
     if not callable(original) or parameters(original) != EXPECTED:
         _warn("TaskManager.initialize_tasks of this lmms-eval has other parameters than expected")
         return
-    manager.initialize_tasks = _with_folders(original)  # type: ignore[union-attr]
-    for name, wrapper in (("match_tasks", _with_data), ("load_task_or_group", data_errors.explained)):
+    manager.initialize_tasks = _with_folders(original, folders)  # type: ignore[union-attr]
+    for name, wrapper in (
+        ("match_tasks", functools.partial(_with_data, folders=folders)),
+        ("load_task_or_group", data_errors.explained),
+    ):
         if callable(plain := getattr(manager, name, None)):
             setattr(manager, name, wrapper(plain))
         else:
             _warn_of_data(f"TaskManager of this lmms-eval has no {name}")
 
 
-def _with_folders(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+def _with_folders(original: Callable[..., dict[str, Any]], folders: Folders) -> Callable[..., dict[str, Any]]:
     @functools.wraps(original)
     def initialize_tasks(self: Any, include_path: Any = None, include_defaults: bool = True) -> dict[str, Any]:
         index = original(self, include_path=include_path, include_defaults=include_defaults)
         # Without the defaults the caller wants the tasks of its own folder and no others.
         if not include_defaults:
             return index
-        from registry import task_folders
-
-        for folder in task_folders.folders():
+        for folder in folders():
             # A task file of another party may be malformed in any way; the run goes on without its folder.
             try:
                 found = original(self, include_path=[str(folder)], include_defaults=False)
@@ -108,38 +118,36 @@ def _with_folders(original: Callable[..., dict[str, Any]]) -> Callable[..., dict
     return initialize_tasks
 
 
-def _with_data(match: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+def _with_data(match: Callable[..., list[Any]], folders: Folders) -> Callable[..., list[Any]]:
     @functools.wraps(match)
     def match_tasks(self: Any, task_list: Any) -> list[Any]:
         found = match(self, task_list)
         # lmms-eval loads the model before the data; here what is missing is said first.
-        for documents in _documents_or_warning(self, found):
+        for documents in _documents_or_warning(self, found, folders):
             documents.prepare()
         return found
 
     return match_tasks
 
 
-def _documents_or_warning(manager: Any, asked: Any) -> list[Any]:
+def _documents_or_warning(manager: Any, asked: Any, folders: Folders) -> list[Any]:
     try:
-        return _documents(manager, asked)
+        return _documents(manager, asked, folders)
     # Without this look ahead a run is as good, and its own errors come later.
     except Exception as error:
         _warn_of_data(str(getattr(error, "what", f"{type(error).__name__}: {error}")))
         return []
 
 
-def _documents(manager: Any, asked: Any) -> list[Any]:
+def _documents(manager: Any, asked: Any, folders: Folders) -> list[Any]:
     """What the tasks in our folders read their documents with: a ``process_docs`` that can ``prepare``."""
-    from registry import task_folders
-
-    folders = [folder.resolve() for folder in task_folders.folders()]
+    ours = [folder.resolve() for folder in folders()]
     found: dict[int, Any] = {}
     waiting = [name for name in asked if isinstance(name, str)]
     while waiting:
         name = waiting.pop(0)
         file = Path(str((member(manager, "task_index", "TaskManager").get(name) or {}).get("yaml_path")))
-        if not any(file.resolve().is_relative_to(folder) for folder in folders):
+        if not any(file.resolve().is_relative_to(folder) for folder in ours):
             continue
         config = member(manager, "_get_config", "TaskManager")(name)
         members = config.get("task")

@@ -1,0 +1,48 @@
+"""The cards of the built-in methods: one YAML file a method, the file's name is the method's name."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from registry.cards.card import FIDELITIES, Card, Fidelity, Paper, Published, third_party
+from registry.cards.parameter import SOURCES, Parameter
+
+__all__ = [
+    "FIDELITIES",
+    "SOURCES",
+    "Card",
+    "Fidelity",
+    "Paper",
+    "Parameter",
+    "Published",
+    "folder",
+    "load",
+    "names",
+    "read",
+    "third_party",
+]
+
+
+def folder() -> Path:
+    """Where the built-in cards are."""
+    return Path(__file__).parent
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """Names of the built-in methods, sorted. Reads file names only."""
+    return tuple(sorted(path.stem for path in folder().glob("*.yaml")))
+
+
+@functools.cache
+def load(name: str) -> Card:
+    """The card of a built-in method. Raises ``CardError`` if it is malformed or missing."""
+    return read(folder() / f"{name}.yaml")
+
+
+def read(path: Path) -> Card:
+    """The card in a file. Raises ``CardError`` with the file and the key."""
+    from registry.cards import card_file
+
+    return card_file.read(path)

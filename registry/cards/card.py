@@ -1,0 +1,108 @@
+"""A method's card: what it claims, how it works, what it costs, and where each statement comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from registry.cards.parameter import Parameter
+
+Fidelity = Literal["paper", "reconstructed", "port", "third-party"]
+FIDELITIES: tuple[str, ...] = get_args(Fidelity)
+
+USES: Mapping[str, str] = {
+    "attention": "heads that attend to the image, which it reads or edits",
+    "image_grid": "image tokens that are a square grid over one picture",
+    "other_images": "another image in the place of the prompt's",
+}
+"""What a method can use of a model that not every model has."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The publication. ``url`` is the page to link, ``code`` the authors' repository where there is one."""
+
+    title: str
+    url: str
+    venue: str
+    year: int
+    arxiv: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """Numbers from one table of one publication.
+
+    ``baseline`` holds the plain model's numbers from the same table: those of different publications come
+    from different harnesses and cannot be compared. Scores are percentages.
+    """
+
+    source: str
+    model: str
+    setting: str
+    numbers: Mapping[str, float]
+    baseline: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything the package says about one method.
+
+    ``fidelity`` is ``paper`` (every step is published), ``reconstructed`` (parts are our own choice and are
+    parameters), ``port`` (known through another project's implementation) or ``third-party`` (from another
+    distribution, nothing known about it). ``mechanism`` holds the steps, each with its provenance.
+    ``identity`` is a setting at which the method is the plain model. ``presets`` holds, per model family,
+    the values that differ from the parameters' defaults or are published for it. ``uses`` are keys of :data:`USES`.
+    """
+
+    name: str
+    title: str
+    paper: Paper | None
+    fidelity: Fidelity
+    summary: str
+    mechanism: tuple[str, ...]
+    cost: str
+    implementation: str
+    identity: Mapping[str, object]
+    parameters: tuple[Parameter, ...]
+    presets: Mapping[str, Mapping[str, object]]
+    deviations: tuple[str, ...]
+    notes: tuple[str, ...]
+    published: tuple[Published, ...]
+    version: int
+    uses: tuple[str, ...] = ()
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The parameter of this name, None where there is none."""
+        return next((parameter for parameter in self.parameters if parameter.name == name), None)
+
+    def settings(self, family: str | None = None) -> dict[str, object]:
+        """Value of every parameter for a model family: the defaults, overlaid with the family's preset.
+
+        A family without a preset, and None, get the defaults.
+        """
+        defaults = {parameter.name: parameter.default for parameter in self.parameters}
+        return {**defaults, **self.presets.get(family or "", {})}
+
+
+def third_party(name: str, implementation: str, distribution: str) -> Card:
+    """The card of a method that another distribution brings; nothing of it is imported."""
+    return Card(
+        name=name,
+        title=name,
+        paper=None,
+        fidelity="third-party",
+        summary=f"from the distribution {distribution}",
+        mechanism=(),
+        cost="not stated",
+        implementation=implementation,
+        identity={},
+        parameters=(),
+        presets={},
+        deviations=(),
+        notes=(f"This method is installed by {distribution} and is not described here.",),
+        published=(),
+        version=1,
+    )

@@ -1,0 +1,1 @@
+"""The command ``hallu``, its listings, and the examination of an installation."""

@@ -1,0 +1,1 @@
+"""YAML files as plain data, and typed access to them."""

@@ -1,0 +1,1 @@
+"""What is installed: this distribution, the version ranges of what it requires, and files that hide its packages."""

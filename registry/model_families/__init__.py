@@ -1,0 +1,1 @@
+"""Model families, and which methods work on them."""
