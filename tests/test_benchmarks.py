@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from hallu_tasks import benchmarks, compare
-from hallu_tasks.results import Run, Sample, TaskRun
+from hallu_tasks.benchmarks import table as benchmarks
+from hallu_tasks.compare import compute as compare
+from hallu_tasks.runs.results import Run, Sample, TaskRun
 from hallu_tasks.scoring import amber, chair, hallusion, pope, textvqa
 
 Record = Mapping[str, Any]

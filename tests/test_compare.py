@@ -17,12 +17,12 @@ import pytest
 from written_runs import BASE, IMAGES, METRICS, OTHERS, RIGHT, SILENT, TRUE, VHR, WRONG, Arm, write
 
 import hallu_tasks
-from hallu_tasks import compare as command
-from hallu_tasks import results
 from hallu_tasks.chair import task as chair_task
+from hallu_tasks.compare import compute as command
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
 from hallu_tasks.report import cells
+from hallu_tasks.runs import results
 from hallu_tasks.scoring import paired
 from registry import cli
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from written_runs import IMAGES, STRATEGIES, Arm, write
 
-from hallu_tasks import estimates
-from hallu_tasks.compare import Block, Comparison, compare
+from hallu_tasks.compare.compute import Block, Comparison, compare
+from hallu_tasks.estimates import bootstrap as estimates
 from hallu_tasks.pope import task as pope_task
-from hallu_tasks.pope_answers import Question
+from hallu_tasks.pope.answers import Question
 from hallu_tasks.report.changes import changes
-from hallu_tasks.results import Run, read
+from hallu_tasks.runs.results import Run, read
 from hallu_tasks.scoring import paired
 from registry import cli
 

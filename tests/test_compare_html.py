@@ -19,13 +19,13 @@ import written_runs
 from PIL import Image, ImageColor
 from written_runs import BASE, VHR, Arm, write
 
-from hallu_tasks.benchmarks import BENCHMARKS
-from hallu_tasks.compare import compare
-from hallu_tasks.published import harnesses
+from hallu_tasks.benchmarks.table import BENCHMARKS
+from hallu_tasks.compare.compute import compare
+from hallu_tasks.compare.published import harnesses
 from hallu_tasks.report import page
 from hallu_tasks.report.changes import RIGHT, changes, expected, hallucinated
 from hallu_tasks.report.thumbnails import LONGEST
-from hallu_tasks.results import Sample, read
+from hallu_tasks.runs.results import Sample, read
 from hallu_tasks.scoring import amber, textvqa
 from registry import cli
 
@@ -412,7 +412,7 @@ def test_bad_calls_are_refused_before_a_run_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hallu_tasks.compare.read", lambda path: pytest.fail("a run was read"))
+    monkeypatch.setattr("hallu_tasks.compare.compute.read", lambda path: pytest.fail("a run was read"))
     assert cli.main(["compare", "x", *call]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

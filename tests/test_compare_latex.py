@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written_runs import BASE, VHR, Arm, write
 
-from hallu_tasks.compare import Comparison, compare
+from hallu_tasks.compare.compute import Comparison, compare
 from hallu_tasks.report import as_latex, cells
 from hallu_tasks.report.latex import escaped
-from hallu_tasks.results import read
+from hallu_tasks.runs.results import read
 from registry import cli
 
 EVIL = r"\input{x} 50% & #1 $_{a}^{b}$ ~<>|--''`` [1] "

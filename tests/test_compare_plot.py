@@ -15,9 +15,9 @@ import pytest
 from written_runs import BASE, SILENT, STRATEGIES, VHR, WRONG, Arm, write
 
 import hallu_tasks
-from hallu_tasks.compare import Comparison, compare
+from hallu_tasks.compare.compute import Comparison, compare
 from hallu_tasks.report import forest
-from hallu_tasks.results import read
+from hallu_tasks.runs.results import read
 from registry import cli
 
 matplotlib = pytest.importorskip(
@@ -215,7 +215,7 @@ def refused(capsys: pytest.CaptureFixture[str], *call: object) -> str:
 def test_bad_calls_are_refused_before_a_run_is_read(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hallu_tasks.compare.read", lambda path: pytest.fail("a run was read"))
+    monkeypatch.setattr("hallu_tasks.compare.compute.read", lambda path: pytest.fail("a run was read"))
     assert "allowed endings are .png, .svg, .pdf" in refused(capsys, "x", "--plot", tmp_path / "a.bmp")
     assert f"the folder {tmp_path / 'no'} does not exist" in refused(capsys, "x", "--plot", tmp_path / "no" / "a.png")
     (tmp_path / "folder.png").mkdir()

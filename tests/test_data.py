@@ -16,9 +16,17 @@ from datasets import Dataset, Features, Image, Value
 from datasets.load import CachedDatasetModuleFactory
 from lmms_eval.utils import load_yaml_config
 
-from hallu_tasks.data import amber, cached, catalog, check, coco, hallusion, mme, pope, textvqa
+from hallu_tasks.amber import data as amber
+from hallu_tasks.benchmarks import catalog
+from hallu_tasks.benchmarks import command as check
+from hallu_tasks.chair import data as coco
+from hallu_tasks.data import cached
 from hallu_tasks.data.documents import Documents, Unavailable
 from hallu_tasks.data.folder import Folder
+from hallu_tasks.hallusion import data as hallusion
+from hallu_tasks.mme import data as mme
+from hallu_tasks.pope import data as pope
+from hallu_tasks.textvqa import data as textvqa
 from registry import cli, task_folders
 
 FIRST = f"val2014/{official.coco_name(coco.sample(official.coco_ids(), 0)[0])}"

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from hallu_tasks import benchmarks, compare, differences
-from hallu_tasks.differences import Difference
+from hallu_tasks.benchmarks import table as benchmarks
+from hallu_tasks.compare import compute as compare
+from hallu_tasks.compare import differences
+from hallu_tasks.compare.differences import Difference
 from hallu_tasks.pope import task as pope_task
 from hallu_tasks.report import as_text
-from hallu_tasks.results import Run, Sample, TaskRun
+from hallu_tasks.runs.results import Run, Sample, TaskRun
 
 TASK = "hallu_demo_pope"
 GREEDY = {"max_new_tokens": 8, "temperature": 0.0, "do_sample": False, "until": []}

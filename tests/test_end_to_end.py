@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hallu_tasks.data import catalog
+from hallu_tasks.benchmarks import catalog
 
 BIN = Path(sys.executable).parent
 HEADLINE = {

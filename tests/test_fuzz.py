@@ -22,7 +22,12 @@ from lmms_eval.utils import simple_parse_args_string
 from written_runs import BASE, write
 
 from hallu_models import methods
-from hallu_tasks import amber_files, answers, matching, pope_answers, results, show
+from hallu_tasks.amber import answers as amber_files
+from hallu_tasks.chair import answers
+from hallu_tasks.pope import answers as pope_answers
+from hallu_tasks.pope import matching
+from hallu_tasks.runs import command as show
+from hallu_tasks.runs import results
 from registry import arguments, card_file, cards, cli, layers, preset_file
 
 CASES = int(os.environ.get("HALLU_FUZZ", "2000"))

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import hallu_tasks
-from hallu_tasks import answers, score
+from hallu_tasks.chair import answers
+from hallu_tasks.score import command as score
 from hallu_tasks.scoring import amber, chair, mme, opope, paired, pope
 from registry import cli
 

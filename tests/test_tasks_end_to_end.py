@@ -12,7 +12,7 @@ import official
 import pytest
 from datasets import Dataset, Features, Image, Value
 
-from hallu_tasks.data import catalog
+from hallu_tasks.benchmarks import catalog
 
 BIN = Path(sys.executable).parent
 SHORT = ("hallu_suite", "hallu_mme_hallucination", "hallu_hallusion")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hallu_tasks import truth_cache
+from hallu_tasks.chair import truth_cache
 from hallu_tasks.scoring import chair
 
 Coco = tuple[Path, Path]

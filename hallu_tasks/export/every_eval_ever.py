@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hallu_tasks import whole_file
-from hallu_tasks.benchmarks import Benchmark
+from hallu_tasks.benchmarks.table import Benchmark
 from hallu_tasks.export import facts, required
 from hallu_tasks.export.facts import Result
-from hallu_tasks.repeat import repeat
-from hallu_tasks.results import Run, Sample
+from hallu_tasks.files import whole_file
+from hallu_tasks.runs.repeat import repeat
+from hallu_tasks.runs.results import Run, Sample
 from hallu_tasks.scoring import mme, yesno
 from registry import DISTRIBUTION
 from registry.parameter import show

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hallu_tasks.benchmarks import Metric
-from hallu_tasks.compare import ALPHA, Block, Comparison, Contrast
+from hallu_tasks.benchmarks.table import Metric
+from hallu_tasks.compare.compute import ALPHA, Block, Comparison, Contrast
 from hallu_tasks.scoring.paired import Estimate
 
 __all__ = [

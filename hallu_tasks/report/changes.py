@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hallu_tasks import differences
-from hallu_tasks.benchmarks import Benchmark
-from hallu_tasks.compare import Comparison
-from hallu_tasks.results import Sample
+from hallu_tasks.benchmarks.table import Benchmark
+from hallu_tasks.compare import differences
+from hallu_tasks.compare.compute import Comparison
+from hallu_tasks.runs.results import Sample
 from hallu_tasks.scoring import amber, chair, mme, yesno
 
 __all__ = ["RIGHT", "Change", "Span", "changes", "expected", "hallucinated"]

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hallu_tasks.compare import ALPHA, Comparison, Contrast, Row
-from hallu_tasks.published import NONE, WARNING, Harness
+from hallu_tasks.compare.compute import ALPHA, Comparison, Contrast, Row
+from hallu_tasks.compare.published import NONE, WARNING, Harness
 
 __all__ = ["as_json"]
 

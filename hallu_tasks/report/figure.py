@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from hallu_tasks.compare import Comparison
+from hallu_tasks.compare.compute import Comparison
 from hallu_tasks.report import forest
 from hallu_tasks.report.forest import Panel, Point
 

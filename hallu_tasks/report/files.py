@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from hallu_tasks import whole_file
-from hallu_tasks.compare import Comparison
+from hallu_tasks.compare.compute import Comparison
+from hallu_tasks.files import whole_file
 from hallu_tasks.report import forest
 
 __all__ = ["check", "write"]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from hallu_tasks.benchmarks import Direction
-from hallu_tasks.compare import Comparison, Row
+from hallu_tasks.benchmarks.table import Direction
+from hallu_tasks.compare.compute import Comparison, Row
 from hallu_tasks.scoring.paired import Interval
 
 __all__ = ["Panel", "Point", "nothing", "panels", "tick_text"]

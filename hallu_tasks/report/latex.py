@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from hallu_tasks.benchmarks import Metric
-from hallu_tasks.compare import ALPHA, Block, Comparison, Contrast
-from hallu_tasks.published import WARNING, Harness
+from hallu_tasks.benchmarks.table import Metric
+from hallu_tasks.compare.compute import ALPHA, Block, Comparison, Contrast
+from hallu_tasks.compare.published import WARNING, Harness
 from hallu_tasks.report import cells
 
 __all__ = ["as_latex", "escaped"]

@@ -15,8 +15,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from hallu_tasks.compare import Block, Comparison, Contrast
-from hallu_tasks.published import NONE, WARNING, Harness
+from hallu_tasks.compare.compute import Block, Comparison, Contrast
+from hallu_tasks.compare.published import NONE, WARNING, Harness
 from hallu_tasks.report import cells, drawing, forest
 from hallu_tasks.report.changes import Change, Span, changes, expected, hallucinated
 from hallu_tasks.report.thumbnails import Thumbnails

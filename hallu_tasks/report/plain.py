@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hallu_tasks.compare import Block, Comparison, Contrast, Row
-from hallu_tasks.published import NONE, WARNING, Harness
+from hallu_tasks.compare.compute import Block, Comparison, Contrast, Row
+from hallu_tasks.compare.published import NONE, WARNING, Harness
 from hallu_tasks.report import cells
 from registry import terminal
 

@@ -48,7 +48,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hallu_tasks import json_files
+from hallu_tasks.files import json_files
 from hallu_tasks.scoring import words, yesno
 from hallu_tasks.scoring.keyed import indexed, name_some, repeated
 from hallu_tasks.scoring.ratios import Ratio, evaluate, total

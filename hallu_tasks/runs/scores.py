@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from hallu_tasks.results import Run
+from hallu_tasks.runs.results import Run
 
 __all__ = ["Score", "of"]
 

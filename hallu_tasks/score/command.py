@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hallu_tasks import amber_files, answers, matching, pope_answers, score_help, score_report
-from hallu_tasks.data.mme import COUNTS
-from hallu_tasks.estimates import (
+from hallu_tasks.amber import answers as amber_files
+from hallu_tasks.chair import answers
+from hallu_tasks.estimates.bootstrap import (
     Bootstrap,
     Result,
     amber_answers,
@@ -18,6 +18,11 @@ from hallu_tasks.estimates import (
     opope_scores,
     pope_scores,
 )
+from hallu_tasks.mme.data import COUNTS
+from hallu_tasks.pope import answers as pope_answers
+from hallu_tasks.pope import matching
+from hallu_tasks.score import help as score_help
+from hallu_tasks.score import report as score_report
 from hallu_tasks.scoring import amber, chair, opope, yesno
 from hallu_tasks.scoring.keyed import name_some, repeated
 

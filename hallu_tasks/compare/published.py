@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from hallu_tasks.results import Run
+from hallu_tasks.runs.results import Run
 
 __all__ = ["NONE", "WARNING", "Harness", "Row", "harnesses"]
 

@@ -11,9 +11,9 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from hallu_tasks import pope_answers
 from hallu_tasks.data.documents import Documents, Hub, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
+from hallu_tasks.pope import answers as pope_answers
 
 __all__ = ["COUNT", "STRATEGIES", "documents"]
 

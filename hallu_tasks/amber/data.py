@@ -6,9 +6,9 @@ import functools
 from collections import Counter
 from typing import Any
 
-from hallu_tasks import json_files
 from hallu_tasks.data.documents import Documents, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
+from hallu_tasks.files import json_files
 from hallu_tasks.scoring import amber
 
 __all__ = ["COUNTS", "discriminative", "documents", "generative", "vocabulary"]

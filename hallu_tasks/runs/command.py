@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hallu_tasks import scores
-from hallu_tasks.repeat import Repeat, repeat
-from hallu_tasks.results import Run, read
-from hallu_tasks.scores import Score
+from hallu_tasks.runs import scores
+from hallu_tasks.runs.repeat import Repeat, repeat
+from hallu_tasks.runs.results import Run, read
+from hallu_tasks.runs.scores import Score
 from registry import terminal
 
 __all__ = ["arguments", "as_json", "as_text", "run"]

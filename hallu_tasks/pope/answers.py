@@ -8,8 +8,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hallu_tasks import rows
-from hallu_tasks.answers import image_number
+from hallu_tasks.chair.answers import image_number
+from hallu_tasks.files import rows
 from hallu_tasks.scoring import pope, yesno
 
 __all__ = ["ANSWERS", "Answer", "Key", "Question", "answers", "image", "plain", "questions"]

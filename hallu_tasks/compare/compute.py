@@ -25,12 +25,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hallu_tasks import benchmarks, differences, groups
-from hallu_tasks.arms import baseline_first
-from hallu_tasks.benchmarks import Benchmark, Metric
-from hallu_tasks.differences import Difference
-from hallu_tasks.published import Harness, harnesses
-from hallu_tasks.results import Run, read
+from hallu_tasks.benchmarks import table as benchmarks
+from hallu_tasks.benchmarks.table import Benchmark, Metric
+from hallu_tasks.compare import differences, groups
+from hallu_tasks.compare.arms import baseline_first
+from hallu_tasks.compare.differences import Difference
+from hallu_tasks.compare.published import Harness, harnesses
+from hallu_tasks.runs.results import Run, read
 from hallu_tasks.scoring import mme, paired, yesno
 from registry import terminal
 

@@ -10,10 +10,10 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hallu_tasks import benchmarks, strategies
-from hallu_tasks.benchmarks import Metric
-from hallu_tasks.pope_answers import Question
-from hallu_tasks.scoring import amber, chair, mme, opope, paired, pope
+from hallu_tasks.benchmarks import table as benchmarks
+from hallu_tasks.benchmarks.table import Metric
+from hallu_tasks.pope.answers import Question
+from hallu_tasks.scoring import amber, chair, mme, opope, paired, pope, strategies
 from hallu_tasks.scoring.ratios import Ratio
 from hallu_tasks.scoring.units import Record
 

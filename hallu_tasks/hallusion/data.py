@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hallu_tasks import rows
 from hallu_tasks.data.documents import Documents, Hub, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
+from hallu_tasks.files import rows
 from hallu_tasks.scoring import hallusion
 
 __all__ = ["documents"]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hallu_tasks.estimates import Result, Score
+from hallu_tasks.estimates.bootstrap import Result, Score
 from hallu_tasks.scoring import mme
 
 __all__ = ["as_json", "as_text"]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hallu_tasks.data import amber, coco, hallusion, mme, pope, textvqa
+from hallu_tasks.amber import data as amber
+from hallu_tasks.chair import data as coco
 from hallu_tasks.data.documents import Documents
+from hallu_tasks.hallusion import data as hallusion
+from hallu_tasks.mme import data as mme
+from hallu_tasks.pope import data as pope
+from hallu_tasks.textvqa import data as textvqa
 
 __all__ = ["TASKS"]
 

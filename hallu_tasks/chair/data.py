@@ -11,9 +11,10 @@ import hashlib
 import random
 from collections.abc import Sequence
 
-from hallu_tasks import json_files, truth_cache
+from hallu_tasks.chair import truth_cache
 from hallu_tasks.data.documents import Documents, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
+from hallu_tasks.files import json_files
 
 __all__ = ["SEEDS", "SIZE", "SOURCE", "digest", "documents", "sample"]
 

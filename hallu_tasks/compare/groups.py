@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hallu_tasks.benchmarks import Benchmark
-from hallu_tasks.results import Run
+from hallu_tasks.benchmarks.table import Benchmark
+from hallu_tasks.runs.results import Run
 
 __all__ = ["find", "parts"]
 

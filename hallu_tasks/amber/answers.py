@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from hallu_tasks import json_files, rows
+from hallu_tasks.files import json_files, rows
 from hallu_tasks.scoring import amber
 from hallu_tasks.scoring.keyed import name_some
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hallu_tasks import strategies
-from hallu_tasks.results import Sample
-from hallu_tasks.scoring import amber, chair, hallusion, mme, pope, textvqa, yesno
+from hallu_tasks.runs.results import Sample
+from hallu_tasks.scoring import amber, chair, hallusion, mme, pope, strategies, textvqa, yesno
 from hallu_tasks.scoring.paired import NOTHING
 from hallu_tasks.scoring.ratios import Ratio
 from hallu_tasks.scoring.units import Array, Statistic

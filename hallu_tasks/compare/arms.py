@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from hallu_tasks.results import Run
+from hallu_tasks.runs.results import Run
 
 __all__ = ["baseline_first", "names"]
 

@@ -1,6 +1,6 @@
 """Read what published code writes: caption files, and MME's folder of results.
 
-POPE's files are read in `hallu_tasks.pope_answers` and matched in `hallu_tasks.matching`.
+POPE's files are read in `hallu_tasks.pope.answers` and matched in `hallu_tasks.pope.matching`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hallu_tasks import json_files, rows, truth_cache
+from hallu_tasks.chair import truth_cache
+from hallu_tasks.files import json_files, rows
 from hallu_tasks.scoring import mme, yesno
 from hallu_tasks.scoring.keyed import name_some
 

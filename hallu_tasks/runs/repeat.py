@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hallu_tasks.results import Run
+from hallu_tasks.runs.results import Run
 from registry import DISTRIBUTION
 from registry.command_line import REDACTED
 from registry.runner.names import MODULE, OPTIONS, PROGRAMS

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from hallu_tasks.benchmarks import Benchmark
-from hallu_tasks.results import Run, Sample
+from hallu_tasks.benchmarks.table import Benchmark
+from hallu_tasks.runs.results import Run, Sample
 from registry.parameter import show
 
 __all__ = ["NAMES", "Difference", "find", "refusal", "shared_documents"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hallu_tasks import json_files
 from hallu_tasks.data.documents import Documents, Hub, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
+from hallu_tasks.files import json_files
 
 __all__ = ["COUNT", "documents"]
 

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
-from hallu_tasks.pope_answers import ANSWERS, Answer, Key, Question, plain
+from hallu_tasks.pope.answers import ANSWERS, Answer, Key, Question, plain
 from hallu_tasks.scoring.keyed import name_some
 
 __all__ = ["caution", "matched", "pairs", "strategies"]
