@@ -60,8 +60,8 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "compare": Command(
         "compare runs of lmms-eval document by document",
-        "hallu_tasks.compare.compute:run",
-        "hallu_tasks.compare.compute:arguments",
+        "hallu_tasks.report.command:run",
+        "hallu_tasks.report.command:arguments",
     ),
     "show": Command(
         "show where a run's results come from, and how to repeat it",

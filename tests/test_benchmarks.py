@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from hallu_tasks.benchmarks import table as benchmarks
-from hallu_tasks.compare import compute as compare
+from hallu_tasks.compare.comparison import MetricRow
+from hallu_tasks.compare.compute import compare
 from hallu_tasks.runs.results import Run, Sample, TaskRun
 from hallu_tasks.scoring import amber, chair, hallusion, pope, textvqa
 
@@ -96,8 +97,8 @@ def run(title: str, right: Right, model: str = "llava_base", change: Callable[[R
     return Run(model, Path(model), 1, model, {"method": model}, {"config": {}}, {"task": task})
 
 
-def metrics(runs: Sequence[Run], **given: Any) -> dict[str, compare.Row]:
-    (block,) = compare.compare(runs, resamples=200, **given).blocks
+def metrics(runs: Sequence[Run], **given: Any) -> dict[str, MetricRow]:
+    (block,) = compare(runs, resamples=200, **given).blocks
     return {row.metric.name: row for row in block.rows}
 
 
@@ -180,7 +181,7 @@ def test_groups_without_questions_are_left_out(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_what_shares_an_image_is_resampled_together(title: str, units: int, images: int) -> None:
     runs = [run(title, lambda number: number % 3 > 0), run(title, lambda number: True, "llava_vhr")]
-    (block,) = compare.compare(runs, resamples=50).blocks
+    (block,) = compare(runs, resamples=50).blocks
     assert {row.contrasts[0].result.units_count for row in block.rows} == {units}
     assert (block.images_count, block.documents_count) == (images, IMAGES * KINDS[title][1])
 

@@ -18,7 +18,7 @@ from written_runs import BASE, IMAGES, METRICS, OTHERS, RIGHT, SILENT, TRUE, VHR
 
 import hallu_tasks
 from hallu_tasks.chair import task as chair_task
-from hallu_tasks.compare import compute as command
+from hallu_tasks.compare.compute import compare
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
 from hallu_tasks.report import cells
@@ -879,6 +879,6 @@ def test_a_bad_call_exits_2(capsys: pytest.CaptureFixture[str], two: tuple[Path,
 
 
 def test_the_comparison_is_a_function_too(two: tuple[Path, Path]) -> None:
-    comparison = command.compare([results.read(str(folder)) for folder in two], resamples=100)
+    comparison = compare([results.read(str(folder)) for folder in two], resamples=100)
     (row, *_) = comparison.blocks[0].rows
     assert (row.metric.name, row.contrasts[0].verdict) == ("chair_s", "better")

@@ -22,8 +22,9 @@ from lmms_eval.utils import simple_parse_args_string
 from written_runs import BASE, write
 
 from hallu_models import methods
-from hallu_tasks.amber import answers as amber_files
-from hallu_tasks.chair import answers
+from hallu_tasks.amber import answers as amber_answers
+from hallu_tasks.chair import answers as chair_answers
+from hallu_tasks.mme import answers as mme_answers
 from hallu_tasks.pope import answers as pope_answers
 from hallu_tasks.pope import matching
 from hallu_tasks.runs import command as show
@@ -168,7 +169,7 @@ MME = (
 @given(st.booleans().flatmap(lambda lines: file_of(CAPTIONS, lines)))
 def test_captions(content: bytes) -> None:
     with folder(captions=content) as place:
-        found = documented(answers.captions, str(place / "captions"))
+        found = documented(chair_answers.captions, str(place / "captions"))
         assert found is None or all(isinstance(one.text, str) for one in found.values())
 
 
@@ -192,12 +193,12 @@ def test_questions_and_answers_of_pope(contents: tuple[bytes, bytes], right_ques
 @given(damaged(MME.encode()))
 def test_results_of_mme(content: bytes) -> None:
     with folder(**{"existence.txt": content}) as place:
-        documented(answers.mme_results, str(place))
+        documented(mme_answers.results, str(place))
 
 
 def _amber(responses: str, annotations: str) -> None:
-    annotated = amber_files.read_annotations(annotations)
-    amber_files.divided(amber_files.read_responses(responses), annotated, annotations)
+    annotated = amber_answers.annotated(annotations)
+    amber_answers.divided(amber_answers.responses(responses), annotated, annotations)
 
 
 @cases()

@@ -16,12 +16,12 @@ from hallu_tasks.scoring.keyed import name_some
 __all__ = [
     "Data",
     "Response",
+    "annotated",
     "divided",
+    "images",
     "located",
-    "read_annotations",
-    "read_images",
-    "read_responses",
-    "read_vocabulary",
+    "responses",
+    "vocabulary",
 ]
 
 RESPONSES = 'give a JSON list or JSONL of {"id": 1, "response": "A dog ..."}'
@@ -71,7 +71,7 @@ def located(
     return Data(annotations, relation, safe_words, queries)
 
 
-def read_responses(path: str) -> dict[int, Response]:
+def responses(path: str) -> dict[int, Response]:
     """Return the responses of a JSON list or JSONL file by id.
 
     Raises `ValueError` that names file and line for a missing or damaged file, missing keys, an id that is no
@@ -96,12 +96,12 @@ def _number(row: rows.Row) -> int:
     raise ValueError(f"{row.place}: id must be a whole number, got {reprlib.repr(value)}; {RESPONSES}")
 
 
-def read_annotations(path: str) -> amber.Annotations:
+def annotated(path: str) -> amber.Annotations:
     """Return `amber.read_annotations`; a `ValueError` also says which file it must be."""
     return _read(amber.read_annotations, path, wanted=ANNOTATIONS)
 
 
-def read_vocabulary(data: Data) -> amber.Vocabulary:
+def vocabulary(data: Data) -> amber.Vocabulary:
     """Return `amber.read_vocabulary`; `ValueError` also where one of the two files was not given."""
     if data.relation is None or data.safe_words is None:
         raise ValueError(
@@ -111,7 +111,7 @@ def read_vocabulary(data: Data) -> amber.Vocabulary:
     return _read(amber.read_vocabulary, data.relation, data.safe_words, wanted=VOCABULARY)
 
 
-def read_images(path: str, asked: Iterable[int]) -> dict[int, str]:
+def images(path: str, asked: Iterable[int]) -> dict[int, str]:
     """Return the images of the questions `asked`; `ValueError` that names questions the file does not hold."""
     found = _read(amber.read_images, path, wanted=QUERIES)
     absent = [number for number in asked if number not in found]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hallu_tasks.benchmarks.catalog import TASKS
+from hallu_tasks.benchmarks.table import TASKS
 from hallu_tasks.data.cached import is_cached, offline
 from hallu_tasks.data.documents import Documents, Hub, Source, Unavailable
 from hallu_tasks.data.folder import VARIABLE, root

@@ -1,32 +1,31 @@
 """CHAIR's truth, kept between runs: reading COCO's annotation files takes long, what is true fits in a few megabytes.
 
-The file is ``<cache>/truth/<key>.json``; ``<cache>`` is ``$HALLU_CACHE``, by default ``hallu`` in the user's cache
-folder (``$XDG_CACHE_HOME``, else ``~/.cache``). The key is made of the SHA-256 of both annotation files, the mode, and
-the code and tables that turn captions into objects: when one of them changes, the truth is built anew. The folder may
-be deleted at any time.
+The file is ``truth/<key>.json`` in the folder of `hallu_tasks.files.cache`. The key is made of the SHA-256 of
+both annotation files, the mode, and the code and tables that turn captions into objects: when one of them changes, the
+truth is built anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hallu_tasks.files import cache, whole_file
 from hallu_tasks.scoring import chair, vocabulary, words
 
 __all__ = ["folder", "truth"]
 
 
 def folder() -> Path:
-    """``truth`` in ``$HALLU_CACHE``, by default in ``hallu`` in the user's cache folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("HALLU_CACHE") or cache / "hallu") / "truth"
+    """``truth`` in the cache folder."""
+    return cache.folder("truth")
 
 
 def truth(
@@ -87,15 +86,6 @@ def _kept(file: Path, sources: Mapping[str, str]) -> dict[str, list[str]] | None
 
 def _keep(file: Path, sources: Mapping[str, str], objects: Mapping[str, list[str]]) -> None:
     content = json.dumps({"sources": sources, "truth_sha256": _content_sha256(objects), "truth": objects})
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all, also where several runs build it at once.
-        handle, unfinished = tempfile.mkstemp(suffix=".part", dir=file.parent)
-    except OSError:
-        return
-    try:
-        with open(handle, "w", encoding="utf-8") as part:
-            part.write(content)
-        os.replace(unfinished, file)
-    except OSError:
-        Path(unfinished).unlink(missing_ok=True)
+    # A cache that cannot be written to costs time, not the score.
+    with contextlib.suppress(OSError, ValueError):
+        whole_file.write(file, content)

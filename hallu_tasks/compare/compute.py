@@ -1,4 +1,4 @@
-"""``hallu compare``: runs of lmms-eval side by side, with paired differences on the same documents.
+"""Compare runs of lmms-eval, with paired differences on the same documents.
 
 The first arm is the baseline. Every other arm gets, for every metric, the difference to it with a 95 %
 interval from a bootstrap over images, a p value, and a verdict. The p value of a proportion (CHAIR_s, Hal,
@@ -17,171 +17,23 @@ would only make Holm's correction stricter, and is shown on request.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from hallu_tasks.benchmarks import table as benchmarks
-from hallu_tasks.benchmarks.table import Benchmark, Metric
+from hallu_tasks.benchmark import Benchmark, Metric
+from hallu_tasks.benchmarks import table
 from hallu_tasks.compare import differences, groups
 from hallu_tasks.compare.arms import baseline_first
-from hallu_tasks.compare.differences import Difference
-from hallu_tasks.compare.published import Harness, harnesses
-from hallu_tasks.runs.results import Run, read
-from hallu_tasks.scoring import mme, paired, yesno
-from registry import terminal
+from hallu_tasks.compare.comparison import ALPHA, Block, Contrast, MetricRow, RunComparison
+from hallu_tasks.runs.results import Run
+from hallu_tasks.scoring import paired, yesno
 
-__all__ = ["ALPHA", "Block", "Comparison", "Contrast", "Row", "arguments", "compare", "run"]
-
-ALPHA = 0.05
+__all__ = ["compare"]
 
 Records = Mapping[Any, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One arm against the baseline in one metric, ``arm - baseline``.
-
-    `p_holm` is the p value after Holm's correction over the whole comparison. `verdict` is better, worse,
-    higher or lower (where neither direction is better), "no difference", or ``None`` where undefined; where the
-    images are too few for one, ``result.reasons["verdict"]`` says so.
-    """
-
-    result: paired.Comparison
-    p_holm: float | None
-    verdict: str | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One metric: an estimate an arm, and a contrast an arm after the baseline."""
-
-    metric: Metric
-    estimates: tuple[paired.Estimate, ...]
-    contrasts: tuple[Contrast, ...]
-
-
-@dataclass(frozen=True)
-class Block:
-    """One task, or a group of `tasks` under its own name.
-
-    `limited` holds, where a run was cut short by ``--limit`` or ``--offset``, how many documents are compared and how
-    many the task has.
-    """
-
-    task: str
-    benchmark: Benchmark
-    documents_count: int
-    images_count: int
-    rows: tuple[Row, ...]
-    tasks: tuple[str, ...] = ()
-    limited: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Everything that is printed. The first of `arms` is the baseline; `runs` are in the same order.
-
-    `tasks` are all that the arms share, also those that are only shown as parts of a group. `allowed` are the
-    differences that were accepted, `warnings` are what must not be overlooked, `notes` say what was left out and why,
-    `published` are the numbers of papers where they were asked for.
-    """
-
-    arms: tuple[str, ...]
-    runs: tuple[Run, ...]
-    tasks: Mapping[str, Benchmark]
-    blocks: tuple[Block, ...]
-    allowed: tuple[Difference, ...]
-    notes: tuple[str, ...]
-    resamples: int
-    seed: int
-    warnings: tuple[str, ...] = ()
-    published: tuple[Harness, ...] | None = None
-
-    @property
-    def p_values_count(self) -> int:
-        """How many p values Holm's correction is over."""
-        contrasts = (contrast for block in self.blocks for row in block.rows for contrast in row.contrasts)
-        return sum(contrast.p_holm is not None for contrast in contrasts)
-
-    @property
-    def units_for_a_verdict(self) -> int:
-        """The fewest images on which the exact test's p value could pass the first step of Holm's correction."""
-        return paired.units_for(ALPHA / max(1, self.p_values_count))
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``hallu compare``."""
-    parser.add_argument(
-        "results", metavar="RESULTS", nargs="+", help="folder of --output_path, one an arm, or a ..._results.json file"
-    )
-    parser.add_argument("--baseline", metavar="NAME", help="the arm the others are compared with (default: the first)")
-    parser.add_argument(
-        "--all",
-        action="store_true",
-        help="also precision, mentions, unparsed answers, every subtask, and each of POPE's strategies where a run of "
-        "their group shows their mean",
-    )
-    parser.add_argument(
-        "--allow-different",
-        metavar="NAME",
-        action="append",
-        choices=differences.NAMES,
-        default=[],
-        help=f"compare although the arms differ in this (repeatable): {', '.join(differences.NAMES)}",
-    )
-    parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap (default: 10000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
-    parser.add_argument(
-        "--published",
-        action="store_true",
-        help="also what papers state of these methods, from other harnesses",
-    )
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON")
-    form.add_argument("--markdown", action="store_true", help="print a Markdown table")
-    form.add_argument("--latex", action="store_true", help="print LaTeX tables for a paper, with booktabs")
-    parser.add_argument(
-        "--plot", metavar="FILE", type=Path, help="write the differences as a forest plot: .png, .svg or .pdf"
-    )
-    parser.add_argument("--html", metavar="FILE", type=Path, help="write a page with the answers that changed sides")
-    parser.add_argument(
-        "--images",
-        metavar="FOLDER",
-        type=Path,
-        help="where the page finds the benchmark's images, at any depth (default: where HALLU_DATA has the task's)",
-    )
-
-
-def run(given: argparse.Namespace) -> int:
-    """``hallu compare RESULTS...``.
-
-    Raises `ValueError` as `compare` does, and for files that cannot be written. Files are written when all that
-    is asked for has been made.
-    """
-    from hallu_tasks import report  # imports this module
-
-    report.check(given.plot, given.html, given.images)
-    comparison = compare(
-        [read(path) for path in given.results],
-        baseline=given.baseline,
-        allow_different=given.allow_different,
-        every_metric=given.all,
-        resamples=given.resamples,
-        seed=given.seed,
-    )
-    if given.published:
-        comparison = replace(comparison, published=harnesses(comparison.runs))
-    forms = {"json": report.as_json, "markdown": report.as_markdown, "latex": report.as_latex}
-    chosen = next((forms[name] for name in forms if getattr(given, name)), None)
-    printed = chosen(comparison) if chosen else report.as_text(comparison, terminal.width())
-    report.write(comparison, given.plot, given.html, given.images)
-    print(printed)
-    return 0
 
 
 def compare(
@@ -192,7 +44,7 @@ def compare(
     every_metric: bool = False,
     resamples: int = 10_000,
     seed: int = 0,
-) -> Comparison:
+) -> RunComparison:
     """Compare runs on the documents they share.
 
     `baseline` is the name of an arm as `arms.names` makes it, its model id or its path. `allow_different` are
@@ -213,7 +65,7 @@ def compare(
     if not every_metric:
         notes += [groups.parts(name, tasks) for name, tasks in grouped.items()]
     blocks = tuple(_blocks(ordered, shared, grouped, every_metric, resamples, seed))
-    comparison = Comparison(
+    comparison = RunComparison(
         tuple(arms), tuple(ordered), shared, _judged(blocks), tuple(found), tuple(notes), resamples, seed
     )
     unread = list(_unread(blocks, ordered, arms))
@@ -235,18 +87,18 @@ def _shared_tasks(runs: Sequence[Run], arms: Sequence[str]) -> tuple[dict[str, B
     notes = []
     for task in dict.fromkeys(task for run in runs for task in run.tasks):
         having = [arm for arm, run in zip(arms, runs) if task in run.tasks]
-        kinds = [benchmarks.of(run.tasks[task].samples) for run in runs if task in run.tasks]
+        kinds = [table.of(run.tasks[task].samples) for run in runs if task in run.tasks]
         if len(having) < len(arms):
             notes.append(f"{task} is left out: only {', '.join(having)} has it")
         elif kinds[0] is None or any(kind is not kinds[0] for kind in kinds):
-            titles = ", ".join(benchmark.title for benchmark in benchmarks.BENCHMARKS)
+            titles = ", ".join(benchmark.title for benchmark in table.BENCHMARKS)
             notes.append(f"{task} is left out: its samples carry no records of {titles}")
         else:
             shared[task] = kinds[0]
     if not shared:
         raise ValueError(f"there is no task to compare: {'; '.join(notes)}; run every arm with the same hallu_* tasks")
-    order = {benchmark.title: place for place, benchmark in enumerate(benchmarks.BENCHMARKS)}
-    return dict(sorted(shared.items(), key=lambda item: (order[item[1].title], item[0]))), notes
+    order = {benchmark.id: place for place, benchmark in enumerate(table.BENCHMARKS)}
+    return dict(sorted(shared.items(), key=lambda item: (order[item[1].id], item[0]))), notes
 
 
 def _unread(blocks: Sequence[Block], runs: Sequence[Run], arms: Sequence[str]) -> Iterator[tuple[bool, str]]:
@@ -256,7 +108,7 @@ def _unread(blocks: Sequence[Block], runs: Sequence[Run], arms: Sequence[str]) -
         if benchmark.unread is None:
             continue
         records = [list(_answered(run, block)) for run in runs]
-        policy = str(records[0][0][benchmark.rule]) if benchmark.rule else mme.POLICY
+        policy = str(records[0][0][benchmark.rule]) if benchmark.rule else benchmark.policy
         found = [Counter(map(benchmark.unread, arm)) for arm in records]
         for kind in ("by default", "unparsed"):
             counts = {f"answers of {arm}": (counted[kind], counted.total()) for arm, counted in zip(arms, found)}
@@ -270,7 +122,7 @@ def _answered(run: Run, block: Block) -> Iterator[Mapping[str, Any]]:
             yield block.benchmark.record(sample) or {}
 
 
-def _too_few_images(comparison: Comparison) -> Iterator[str]:
+def _too_few_images(comparison: RunComparison) -> Iterator[str]:
     """What is said where a verdict is missing for want of images."""
     rows = (row for block in comparison.blocks for row in block.rows)
     counts = {one.result.units_count for row in rows for one in row.contrasts if "verdict" in one.result.reasons}
@@ -283,7 +135,7 @@ def _too_few_images(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _too_few(comparison: Comparison) -> Iterator[str]:
+def _too_few(comparison: RunComparison) -> Iterator[str]:
     """A warning where the least p value a bootstrap can give, 2 / (resamples + 1), does not survive Holm."""
     count, resamples = comparison.p_values_count, comparison.resamples
     if 2 / (resamples + 1) * count >= ALPHA:
@@ -361,14 +213,14 @@ def _images_count(benchmark: Benchmark, records: Records) -> int:
     return len({repr(record.get(benchmark.image)) for record in records.values()})
 
 
-def _row(metric: Metric, arms: Sequence[Records], unit: Mapping[Any, Hashable], resamples: int, seed: int) -> Row:
+def _row(metric: Metric, arms: Sequence[Records], unit: Mapping[Any, Hashable], resamples: int, seed: int) -> MetricRow:
     results = [_contrast(metric, arms[0], arm, unit, resamples, seed) for arm in arms[1:]]
     if results:
         estimates = (results[0].a, *(result.b for result in results))
     else:
         # A single arm's estimate is that of a comparison with itself.
         estimates = (_contrast(metric, arms[0], arms[0], unit, resamples, seed).a,)
-    return Row(metric, estimates, tuple(Contrast(result, None, None) for result in results))
+    return MetricRow(metric, estimates, tuple(Contrast(result, None, None) for result in results))
 
 
 def _contrast(
@@ -406,7 +258,7 @@ def _judged(blocks: Sequence[Block]) -> tuple[Block, ...]:
     in_order = iter([corrected.get(place) for place in p_values])
     needed = paired.units_for(ALPHA / max(1, len(corrected)))
 
-    def judged(row: Row) -> Row:
+    def judged(row: MetricRow) -> MetricRow:
         found = (_judge(row.metric, one.result, next(in_order), needed) for one in row.contrasts)
         return replace(row, contrasts=tuple(found))
 

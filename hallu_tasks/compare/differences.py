@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from hallu_tasks.benchmarks.table import Benchmark
+from hallu_tasks.benchmark import Benchmark
 from hallu_tasks.runs.results import Run, Sample
 from registry.parameter import show
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hallu_tasks.benchmarks.table import Benchmark
+from hallu_tasks.benchmark import Benchmark
 from hallu_tasks.runs.results import Run
 
 __all__ = ["find", "parts"]

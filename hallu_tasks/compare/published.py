@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from hallu_tasks.runs.results import Run
 
-__all__ = ["NONE", "WARNING", "Harness", "Row", "harnesses"]
+__all__ = ["NONE", "WARNING", "Harness", "PublishedRow", "harnesses"]
 
 WARNING = (
     "Published numbers: other harness, other decoding, other images. "
@@ -25,7 +25,7 @@ PLAIN = "plain model"
 
 
 @dataclass(frozen=True)
-class Row:
+class PublishedRow:
     """One line of a table: a method, or `PLAIN`; `variant` is the setting that sets it apart in the block."""
 
     method: str
@@ -45,7 +45,7 @@ class Harness:
     source: str
     model: str
     setting: str
-    rows: tuple[Row, ...]
+    rows: tuple[PublishedRow, ...]
 
     @property
     def title(self) -> str:
@@ -57,7 +57,7 @@ class Harness:
         """The columns, in order of first mention."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.numbers))
 
-    def cells(self, row: Row) -> list[str]:
+    def cells(self, row: PublishedRow) -> list[str]:
         """A row's numbers as published, in the order of `scores`; empty where none is stated."""
         return [_number(row.numbers[name]) if name in row.numbers else "" for name in self.scores]
 
@@ -69,13 +69,13 @@ def harnesses(runs: Sequence[Run]) -> tuple[Harness, ...]:
     cards = registry.methods()
     # A table without the plain model's numbers varies its settings from row to row, and is one block all the same.
     methods = dict.fromkeys(str(run.hallu.get("method")) for run in runs)
-    found: dict[tuple[str, str, str, tuple[tuple[str, float], ...]], list[Row]] = {}
+    found: dict[tuple[str, str, str, tuple[tuple[str, float], ...]], list[PublishedRow]] = {}
     for method in methods:
         for one in cards[method].published if method in cards else ():
             setting, variant = _split(one.setting) if one.baseline else ("", one.setting)
             key = (one.source, one.model, setting, tuple(one.baseline.items()))
-            plain = [Row(PLAIN, "", one.baseline)] if one.baseline else []
-            found.setdefault(key, plain).append(Row(method, variant, one.numbers))
+            plain = [PublishedRow(PLAIN, "", one.baseline)] if one.baseline else []
+            found.setdefault(key, plain).append(PublishedRow(method, variant, one.numbers))
     return tuple(Harness(source, model, setting, tuple(rows)) for (source, model, setting, _), rows in found.items())
 
 

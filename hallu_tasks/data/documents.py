@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Documents", "Hub", "Local", "Source", "Unavailable"]
 
-Row = dict[str, Any]
-
 
 class Unavailable(ValueError):
     """A task's data are neither in the data folder nor to be had from the Hub; the message names every way out."""
@@ -53,7 +51,7 @@ class Local:
     ``hallu data check``.
     """
 
-    rows: list[Row]
+    rows: list[dict[str, Any]]
     facts: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from hallu_tasks.benchmark import Benchmark, Metric
 from hallu_tasks.benchmarks import table as benchmarks
-from hallu_tasks.benchmarks.table import Benchmark, Metric
 from hallu_tasks.estimates.bootstrap import Bootstrap
 from hallu_tasks.runs import scores
 from hallu_tasks.runs.results import Run

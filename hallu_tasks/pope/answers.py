@@ -8,11 +8,11 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hallu_tasks.chair.answers import image_number
 from hallu_tasks.files import rows
+from hallu_tasks.files.image_names import image_number
 from hallu_tasks.scoring import pope, yesno
 
-__all__ = ["ANSWERS", "Answer", "Key", "Question", "answers", "image", "plain", "questions"]
+__all__ = ["ANSWERS", "Key", "PopeAnswer", "PopeQuestion", "answers", "image", "plain", "questions"]
 
 Key = tuple[str, int, str]
 """Strategy, question id and text, see `pope.question_key`."""
@@ -28,7 +28,7 @@ ANSWERS = (
 
 
 @dataclass(frozen=True)
-class Question:
+class PopeQuestion:
     """One question; `key` is that of `pope.question_key`, `image` an id where the file name `file` holds one."""
 
     place: str
@@ -39,7 +39,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class PopeAnswer:
     """One answer; `number` is the question id, `asked` the question's text, both ``None`` where not recorded."""
 
     place: str
@@ -49,13 +49,13 @@ class Answer:
     text: str
 
 
-def questions(path: str, strategy: str) -> dict[int, Question]:
+def questions(path: str, strategy: str) -> dict[int, PopeQuestion]:
     """Return the questions of a file by question id; the "imange" typo of older files is undone.
 
     Raises `ValueError` that names file and line for a missing or damaged file, missing keys, an unknown label, and
     a question id that occurs twice.
     """
-    result: dict[int, Question] = {}
+    result: dict[int, PopeQuestion] = {}
     for row in rows.read(path, QUESTIONS, "fetch it again"):
         number = _number(row, QUESTIONS)
         if number in result:
@@ -67,17 +67,17 @@ def questions(path: str, strategy: str) -> dict[int, Question]:
         except ValueError as error:
             raise ValueError(f"{row.place}: {error}") from None
         file = row.get("image", QUESTIONS)
-        result[number] = Question(row.place, key, image(file), label, str(file))
+        result[number] = PopeQuestion(row.place, key, image(file), label, str(file))
     return result
 
 
-def answers(path: str) -> list[Answer]:
+def answers(path: str) -> list[PopeAnswer]:
     """Return the answers of a file in either form, ``question_id`` and ``text`` or ``question`` and ``answer``.
 
     Raises `ValueError` that names file and line for a missing or damaged file, missing keys, an answer that is no
     text, a question id that occurs twice, and rows with and without an id in one file.
     """
-    result: list[Answer] = []
+    result: list[PopeAnswer] = []
     places: dict[int, str] = {}
     for row in rows.read(path, ANSWERS):
         # Beside an answer, the text is the question's; alone, it is the answer.
@@ -97,7 +97,7 @@ def answers(path: str) -> list[Answer]:
                     "a strategy"
                 )
             places[number] = row.place
-        result.append(Answer(row.place, number, asked, shown, said))
+        result.append(PopeAnswer(row.place, number, asked, shown, said))
     return result
 
 

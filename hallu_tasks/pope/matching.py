@@ -11,7 +11,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
-from hallu_tasks.pope.answers import ANSWERS, Answer, Key, Question, plain
+from hallu_tasks.pope.answers import ANSWERS, Key, PopeAnswer, PopeQuestion, plain
 from hallu_tasks.scoring.keyed import name_some
 
 __all__ = ["caution", "matched", "pairs", "strategies"]
@@ -56,7 +56,9 @@ def _strategies_in(file: str) -> list[str]:
     return [name for name in ("random", "popular", "adversarial") if name in Path(file).name.lower()]
 
 
-def matched(given: Sequence[Answer], asked: Mapping[int, Question], answered: str, source: str) -> dict[Key, str]:
+def matched(
+    given: Sequence[PopeAnswer], asked: Mapping[int, PopeQuestion], answered: str, source: str
+) -> dict[Key, str]:
     """Return the answers of one strategy under the keys of their questions.
 
     `answered` and `source` are the two files, for errors. Answers without an id are matched by text, and by image
@@ -99,7 +101,7 @@ def matched(given: Sequence[Answer], asked: Mapping[int, Question], answered: st
     return result
 
 
-def caution(given: Sequence[Answer], answered: str, source: str) -> list[str]:
+def caution(given: Sequence[PopeAnswer], answered: str, source: str) -> list[str]:
     """Return what could not be checked because the answers do not carry it, one sentence a doubt."""
     bare = sum(answer.asked is None for answer in given)
     if bare:
@@ -117,14 +119,14 @@ def caution(given: Sequence[Answer], answered: str, source: str) -> list[str]:
 
 
 def _by_text(
-    given: Sequence[Answer], asked: Sequence[Question], answered: str, source: str
-) -> list[tuple[Answer, Question | None]]:
+    given: Sequence[PopeAnswer], asked: Sequence[PopeQuestion], answered: str, source: str
+) -> list[tuple[PopeAnswer, PopeQuestion | None]]:
     """Match by image and text. Equal questions may be exchanged where neither label nor image would change."""
     differing = [(answer, question) for answer, question in zip(given, asked) if _differs(answer, question)]
     if len(given) == len(asked) and not differing:
         return list(zip(given, asked))
     with_images = all(answer.image is not None for answer in given)
-    waiting: defaultdict[Hashable, deque[Question]] = defaultdict(deque)
+    waiting: defaultdict[Hashable, deque[PopeQuestion]] = defaultdict(deque)
     for question in asked:
         waiting[question.image if with_images else None, plain(question.key[2])].append(question)
     for same in waiting.values():
@@ -135,14 +137,14 @@ def _by_text(
                 f"so its answers to {same[0].key[2]!r}, asked {len(same)} times, cannot be told apart. "
                 f"{_advice(len(given), len(asked))} Or write question_id into every line."
             )
-    found: list[tuple[Answer, Question | None]] = []
+    found: list[tuple[PopeAnswer, PopeQuestion | None]] = []
     for answer in given:
         same = waiting.get((answer.image if with_images else None, plain(answer.asked or "")), deque())
         found.append((answer, same.popleft() if same else None))
     return found
 
 
-def _differs(answer: Answer, question: Question) -> bool:
+def _differs(answer: PopeAnswer, question: PopeQuestion) -> bool:
     """Whether an answer's text or image, where it has them, is not the question's; prompts may say more."""
     if answer.image is not None and answer.image != question.image:
         return True
@@ -161,6 +163,6 @@ def _advice(answers_count: int, questions_count: int, unfinished: bool = False) 
     return "Give the question file that the model was asked from, of the same strategy, source and release."
 
 
-def _named(answer: Answer) -> str:
+def _named(answer: PopeAnswer) -> str:
     number = "" if answer.number is None else f", question_id {answer.number}"
     return f"{answer.place}{number}" + ("" if answer.asked is None else f": {answer.asked!r}")
