@@ -16,7 +16,7 @@ from typing import Any
 __all__ = ["path"]
 
 _MOVED = {"truth_cache": "hallu_tasks.chair.truth_cache"}
-"""Documented modules under their names of version 0.1, which version 0.3 will not know."""
+"""Documented modules under their former names, which version 0.2 will not know."""
 
 
 def path() -> str:
@@ -32,7 +32,7 @@ class _Moved(types.ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         place = _MOVED[self.__name__.rpartition(".")[2]]
         warnings.warn(
-            f"{self.__name__} is {place} now; version 0.3 has no other name", DeprecationWarning, stacklevel=2
+            f"{self.__name__} is {place} now; version 0.2 has no other name", DeprecationWarning, stacklevel=2
         )
         return getattr(importlib.import_module(place), name)
 

@@ -40,9 +40,10 @@ def renewed(page: Path) -> str:
 def _rooms(package: str) -> str:
     lines = ["| room | holds |", "|---|---|"]
     for room, holds in PACKAGES[package].items():
-        name = room.removeprefix(f"{package}.")
-        folder = (ROOT / package / name).is_dir()
-        lines.append(f"| `{name}/` | {holds} |" if folder else f"| `{name}.py` | {holds} |")
+        # The package itself, where it is listed, is its facade.
+        name = "__init__" if room == package else room.removeprefix(f"{package}.")
+        ending = "/" if (ROOT / package / name).is_dir() else ".py"
+        lines.append(f"| `{name}{ending}` | {holds} |")
     return "\n".join(lines)
 
 

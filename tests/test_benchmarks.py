@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from hallu_tasks.benchmarks import table as benchmarks
+import hallu_tasks
+from hallu_tasks.benchmarks import table
 from hallu_tasks.compare.comparison import MetricRow
 from hallu_tasks.compare.compute import compare
 from hallu_tasks.runs.results import Run, Sample, TaskRun
@@ -105,14 +106,27 @@ def metrics(runs: Sequence[Run], **given: Any) -> dict[str, MetricRow]:
 @pytest.mark.parametrize("title", KINDS)
 def test_records_are_those_of_one_benchmark(title: str) -> None:
     samples = run(title, lambda number: True).tasks["task"].samples
-    own = [one.title for one in benchmarks.BENCHMARKS if any(one.record(sample) for sample in samples.values())]
+    own = [one.title for one in table.BENCHMARKS if any(one.record(sample) for sample in samples.values())]
     assert own == [title]
-    found = benchmarks.of(samples)
+    found = table.of(samples)
     assert found is not None and found.title == title
 
 
+def test_every_folder_with_an_entry_has_a_line_in_the_table() -> None:
+    folders = {file.parent.name for file in Path(hallu_tasks.path()).glob("*/entry.py")}
+    listed = [str(vars(entry)["__name__"]).split(".")[1] for entry in table.ENTRIES]
+    assert sorted(listed) == sorted(folders)
+
+
+def test_names_in_the_table_are_one_benchmark_s_each() -> None:
+    ids = [kind.id for entry in table.ENTRIES for kind in entry.KINDS]
+    tasks = [task for entry in table.ENTRIES for task in entry.DOCUMENTS]
+    scorers = [scorer.name for entry in table.ENTRIES for scorer in entry.SCORERS]
+    assert [len(set(names)) for names in (ids, tasks, scorers)] == [len(names) for names in (ids, tasks, scorers)]
+
+
 def test_every_benchmark_is_tested_here() -> None:
-    assert [one.title for one in benchmarks.BENCHMARKS] == list(KINDS)
+    assert [one.title for one in table.BENCHMARKS] == list(KINDS)
 
 
 ROWS = {

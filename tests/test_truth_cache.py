@@ -171,10 +171,10 @@ def test_sources_that_are_wrong_are_named_and_not_kept(coco: Coco, cache: Path, 
     assert not cache.exists()
 
 
-def test_the_name_of_version_0_1_still_leads_here() -> None:
+def test_the_former_name_still_leads_here() -> None:
     with pytest.warns(DeprecationWarning, match=r"hallu_tasks.truth_cache is hallu_tasks.chair.truth_cache now"):
         from hallu_tasks.truth_cache import truth
     assert truth is truth_cache.truth
-    with pytest.warns(DeprecationWarning, match="version 0.3 has no other name"):
+    with pytest.warns(DeprecationWarning, match="version 0.2 has no other name"):
         assert hallu_tasks.truth_cache.folder is truth_cache.folder
     assert not hasattr(hallu_tasks.truth_cache, "__file__")

@@ -1,4 +1,4 @@
-"""CHAIR's line in the table of benchmarks: its records, metrics, documents, and files that can be scored."""
+"""CHAIR's records and metrics, and the words it counts as hallucinated."""
 
 from __future__ import annotations
 

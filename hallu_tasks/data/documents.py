@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
 from hallu_tasks.data.folder import VARIABLE, Folder, Missing, benchmark, root
 
 if TYPE_CHECKING:
@@ -106,6 +104,8 @@ class Documents:
         return self
 
     def __call__(self, placeholder: Dataset) -> Any:
+        from loguru import logger  # late: commands that read results have no log to write
+
         prepared = self.prepare()
         logger.info(f"{self.source.title}: {len(prepared.dataset):,} documents from {prepared.origin}")
         return prepared.dataset

@@ -13,7 +13,7 @@ from typing import Any
 
 from hallu_tasks.data.documents import Documents, Hub, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
-from hallu_tasks.pope import answers as pope_answers
+from hallu_tasks.pope import answers
 
 __all__ = ["COUNT", "STRATEGIES", "documents"]
 
@@ -53,7 +53,7 @@ def _source(name: str) -> Source:
 def _read(name: str, strategy: str, folder: Folder) -> Local:
     path = folder.anywhere(_FILES[name].format(strategy))
     _require_own(path, name, strategy)
-    questions = pope_answers.questions(str(path), strategy)
+    questions = answers.questions(str(path), strategy)
     if len(questions) != COUNT:
         older = "; this is the older release" if len(questions) == 2_910 else ""
         raise ValueError(
@@ -96,7 +96,7 @@ def _converted(strategy: str, dataset: Any) -> Any:
     """The Hub's rows of one strategy with the columns of `_read`."""
     chosen = dataset.filter(lambda category: category == strategy, input_columns=["category"])
     spelled = [text.replace("imange", "image") for text in chosen["question"]]
-    numbers = [str(pope_answers.image(name)) for name in chosen["image_source"]]
+    numbers = [str(answers.image(name)) for name in chosen["image_source"]]
     kept = chosen.select_columns(["question_id", "answer", "category", "image"])
     return kept.add_column("question", spelled).add_column("image_id", numbers)
 
