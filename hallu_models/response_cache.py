@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from hallu_tasks import whole_file
+from hallu_tasks.files import whole_file
 from registry.runner import requests as runner_requests
 from registry.runner import response_cache as runner_cache
 from registry.runner.mismatch import RunnerMismatch

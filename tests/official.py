@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hallu_tasks.data import amber as amber_data
-from hallu_tasks.data import coco as coco_data
-from hallu_tasks.data import mme as mme_data
-from hallu_tasks.data import pope as pope_data
+from hallu_tasks.amber import data as amber_data
+from hallu_tasks.chair import data as coco_data
 from hallu_tasks.demo import task as demo
+from hallu_tasks.mme import data as mme_data
+from hallu_tasks.pope import data as pope_data
 from hallu_tasks.scoring import vocabulary
 
 STRATEGIES = ("random", "popular", "adversarial")

@@ -1,4 +1,4 @@
-"""The README's generated parts: ``python tests/readme_tables.py`` checks them, ``--write`` renews them."""
+"""The generated parts of READMEs: ``python tests/readme_tables.py`` checks them, ``--write`` renews them."""
 
 from __future__ import annotations
 
@@ -6,37 +6,58 @@ import re
 import sys
 from pathlib import Path
 
+from rooms import PACKAGES
+
 import registry
 from registry.cards import card_text
 from registry.model_families import matrix
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 
 
-def generated() -> dict[str, str]:
-    """Text between ``<!-- name -->`` and ``<!-- /name -->`` by name."""
+def generated() -> dict[Path, dict[str, str]]:
+    """By page, the text between ``<!-- name -->`` and ``<!-- /name -->`` by name."""
     methods = registry.methods()
-    return {"methods": card_text.markdown(list(methods.values())), "matrix": matrix.markdown(methods.values())}
+    parts = {"methods": card_text.markdown(list(methods.values())), "matrix": matrix.markdown(methods.values())}
+    pages = {ROOT / package / "README.md": {"rooms": _rooms(package)} for package, rooms in PACKAGES.items() if rooms}
+    return {README: parts, **pages}
 
 
-def renewed(text: str) -> str:
-    for name, block in generated().items():
-        pattern = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+def renewed(page: Path) -> str:
+    """The text of a page with its generated parts as they should be."""
+    name = page.relative_to(ROOT)
+    if not page.is_file():
+        raise SystemExit(f"{name} does not exist; it begins with a title, a paragraph, and its generated parts")
+    text = page.read_text(encoding="utf-8")
+    for part, block in generated()[page].items():
+        pattern = re.compile(f"(<!-- {part} -->\n).*?(<!-- /{part} -->)", re.DOTALL)
         if not pattern.search(text):
-            raise SystemExit(f"README.md has no part <!-- {name} --> ... <!-- /{name} -->")
+            raise SystemExit(f"{name} has no part <!-- {part} --> ... <!-- /{part} -->")
         text = pattern.sub(lambda found, block=block: f"{found[1]}\n{block.strip()}\n\n{found[2]}", text)
     return text
 
 
+def _rooms(package: str) -> str:
+    lines = ["| room | holds |", "|---|---|"]
+    for room, holds in PACKAGES[package].items():
+        # The package itself, where it is listed, is its facade.
+        name = "__init__" if room == package else room.removeprefix(f"{package}.")
+        ending = "/" if (ROOT / package / name).is_dir() else ".py"
+        lines.append(f"| `{name}{ending}` | {holds} |")
+    return "\n".join(lines)
+
+
 def main() -> int:
-    text = README.read_text(encoding="utf-8")
+    texts = {page: renewed(page) for page in generated()}
+    changed = [page for page, text in texts.items() if page.read_text(encoding="utf-8") != text]
     if "--write" in sys.argv:
-        README.write_text(renewed(text), encoding="utf-8")
+        for page in changed:
+            page.write_text(texts[page], encoding="utf-8")
         return 0
-    if renewed(text) != text:
-        print("README.md is not what the cards say; run `make readme`", file=sys.stderr)
-        return 1
-    return 0
+    for page in changed:
+        print(f"{page.relative_to(ROOT)} is not what the cards and rooms say; run `make readme`", file=sys.stderr)
+    return int(bool(changed))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from hallu_tasks import benchmarks, compare
-from hallu_tasks.results import Run, Sample, TaskRun
+import hallu_tasks
+from hallu_tasks.benchmarks import table
+from hallu_tasks.compare.comparison import MetricRow
+from hallu_tasks.compare.compute import compare
+from hallu_tasks.runs.results import Run, Sample, TaskRun
 from hallu_tasks.scoring import amber, chair, hallusion, pope, textvqa
 
 Record = Mapping[str, Any]
@@ -95,22 +98,35 @@ def run(title: str, right: Right, model: str = "llava_base", change: Callable[[R
     return Run(model, Path(model), 1, model, {"method": model}, {"config": {}}, {"task": task})
 
 
-def metrics(runs: Sequence[Run], **given: Any) -> dict[str, compare.Row]:
-    (block,) = compare.compare(runs, resamples=200, **given).blocks
+def metrics(runs: Sequence[Run], **given: Any) -> dict[str, MetricRow]:
+    (block,) = compare(runs, resamples=200, **given).blocks
     return {row.metric.name: row for row in block.rows}
 
 
 @pytest.mark.parametrize("title", KINDS)
 def test_records_are_those_of_one_benchmark(title: str) -> None:
     samples = run(title, lambda number: True).tasks["task"].samples
-    own = [one.title for one in benchmarks.BENCHMARKS if any(one.record(sample) for sample in samples.values())]
+    own = [one.title for one in table.BENCHMARKS if any(one.record(sample) for sample in samples.values())]
     assert own == [title]
-    found = benchmarks.of(samples)
+    found = table.of(samples)
     assert found is not None and found.title == title
 
 
+def test_every_folder_with_an_entry_has_a_line_in_the_table() -> None:
+    folders = {file.parent.name for file in Path(hallu_tasks.path()).glob("*/entry.py")}
+    listed = [str(vars(entry)["__name__"]).split(".")[1] for entry in table.ENTRIES]
+    assert sorted(listed) == sorted(folders)
+
+
+def test_names_in_the_table_are_one_benchmark_s_each() -> None:
+    ids = [kind.id for entry in table.ENTRIES for kind in entry.KINDS]
+    tasks = [task for entry in table.ENTRIES for task in entry.DOCUMENTS]
+    scorers = [scorer.name for entry in table.ENTRIES for scorer in entry.SCORERS]
+    assert [len(set(names)) for names in (ids, tasks, scorers)] == [len(names) for names in (ids, tasks, scorers)]
+
+
 def test_every_benchmark_is_tested_here() -> None:
-    assert [one.title for one in benchmarks.BENCHMARKS] == list(KINDS)
+    assert [one.title for one in table.BENCHMARKS] == list(KINDS)
 
 
 ROWS = {
@@ -179,7 +195,7 @@ def test_groups_without_questions_are_left_out(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_what_shares_an_image_is_resampled_together(title: str, units: int, images: int) -> None:
     runs = [run(title, lambda number: number % 3 > 0), run(title, lambda number: True, "llava_vhr")]
-    (block,) = compare.compare(runs, resamples=50).blocks
+    (block,) = compare(runs, resamples=50).blocks
     assert {row.contrasts[0].result.units_count for row in block.rows} == {units}
     assert (block.images_count, block.documents_count) == (images, IMAGES * KINDS[title][1])
 

@@ -17,12 +17,12 @@ import pytest
 from written_runs import BASE, IMAGES, METRICS, OTHERS, RIGHT, SILENT, TRUE, VHR, WRONG, Arm, write
 
 import hallu_tasks
-from hallu_tasks import compare as command
-from hallu_tasks import results
 from hallu_tasks.chair import task as chair_task
+from hallu_tasks.compare.compute import compare
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
 from hallu_tasks.report import cells
+from hallu_tasks.runs import results
 from hallu_tasks.scoring import paired
 from registry.commands import cli
 
@@ -943,6 +943,6 @@ def test_a_bad_call_exits_2(capsys: pytest.CaptureFixture[str], two: tuple[Path,
 
 
 def test_the_comparison_is_a_function_too(two: tuple[Path, Path]) -> None:
-    comparison = command.compare([results.read(str(folder)) for folder in two], resamples=100)
+    comparison = compare([results.read(str(folder)) for folder in two], resamples=100)
     (row, *_) = comparison.blocks[0].rows
     assert (row.metric.name, row.contrasts[0].verdict) == ("chair_s", "better")

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from written_runs import IMAGES, STRATEGIES, Arm, write
 
-from hallu_tasks import estimates
-from hallu_tasks.compare import Block, Comparison, compare
+from hallu_tasks.compare.comparison import Block, RunComparison
+from hallu_tasks.compare.compute import compare
+from hallu_tasks.estimates.bootstrap import Bootstrap
+from hallu_tasks.pope import score
 from hallu_tasks.pope import task as pope_task
-from hallu_tasks.pope_answers import Question
+from hallu_tasks.pope.answers import PopeQuestion
 from hallu_tasks.report.changes import changes
-from hallu_tasks.results import Run, read
+from hallu_tasks.runs.results import Run, read
 from hallu_tasks.scoring import paired
 from registry.commands import cli
 
@@ -47,11 +49,11 @@ def runs(folder: Path, *arms: Arm) -> list[Run]:
     return [read(str(write(folder / str(number), arm))) for number, arm in enumerate(arms)]
 
 
-def compared(folder: Path, *arms: Arm, resamples: int = 400, **given: Any) -> Comparison:
+def compared(folder: Path, *arms: Arm, resamples: int = 400, **given: Any) -> RunComparison:
     return compare(runs(folder, *arms), resamples=resamples, **given)
 
 
-def names(comparison: Comparison) -> list[str]:
+def names(comparison: RunComparison) -> list[str]:
     return [block.task for block in comparison.blocks]
 
 
@@ -114,9 +116,9 @@ def test_values_and_intervals_are_those_of_the_same_answers_in_files(tmp_path: P
         for number, sample in run.tasks[task].samples.items():
             key = (task.rpartition("_")[2], number, sample.prompt)
             image = sample.records["f1"]["image_id"]
-            questions.append(Question("", key, image, sample.target.lower(), f"{image}.jpg"))
+            questions.append(PopeQuestion("", key, image, sample.target.lower(), f"{image}.jpg"))
             answers[key] = sample.answer
-    result = estimates.pope_scores(answers, questions, bootstrap=estimates.Bootstrap(resamples=500, seed=3))
+    result = score.scores(answers, questions, bootstrap=Bootstrap(resamples=500, seed=3))
     (block,) = compare([run], resamples=500, seed=3).blocks
     rows = {row.metric.name: row.estimates[0] for row in block.rows}
     for name, scored in (("f1", "f1_mean_of_strategies"), ("f1_pooled", "f1_pooled")):

@@ -19,13 +19,14 @@ import written_runs
 from PIL import Image, ImageColor
 from written_runs import BASE, VHR, Arm, write
 
-from hallu_tasks.benchmarks import BENCHMARKS
-from hallu_tasks.compare import compare
-from hallu_tasks.published import harnesses
+from hallu_tasks.benchmarks.table import BENCHMARKS
+from hallu_tasks.chair.benchmark import CHAIR as CHAIR_KIND
+from hallu_tasks.compare.compute import compare
+from hallu_tasks.compare.published import harnesses
 from hallu_tasks.report import page
-from hallu_tasks.report.changes import RIGHT, changes, expected, hallucinated
+from hallu_tasks.report.changes import changes, expected
 from hallu_tasks.report.thumbnails import LONGEST
-from hallu_tasks.results import Sample, read
+from hallu_tasks.runs.results import Sample, read
 from hallu_tasks.scoring import amber, textvqa
 from registry.commands import cli
 
@@ -142,17 +143,17 @@ def test_answers_that_changed_sides_and_no_others(tmp_path: Path) -> None:
 
 
 def test_every_benchmark_says_which_answers_are_right() -> None:
-    assert list(RIGHT) == [benchmark.title for benchmark in BENCHMARKS]
-    assert [RIGHT["AMBER generative"]({"responses_hallucinated": count}) for count in (0, 1)] == [True, False]
+    right = {benchmark.id: benchmark.right for benchmark in BENCHMARKS}
+    assert [right["amber_generative"]({"responses_hallucinated": count}) for count in (0, 1)] == [True, False]
     question = amber.Question("relation", "no")
-    assert [RIGHT["AMBER discriminative"](amber.record_discriminative(a, question)) for a in ("no", "yes")] == [
+    assert [right["amber_discriminative"](amber.record_discriminative(a, question)) for a in ("no", "yes")] == [
         True,
         False,
     ]
     answers = ["a cat"] * 2 + ["a dog"] * 8
-    found = [RIGHT["TextVQA"](textvqa.record(answer, answers)) for answer in ("a dog", "a cat", "a cow")]
+    found = [right["textvqa"](textvqa.record(answer, answers)) for answer in ("a dog", "a cat", "a cow")]
     assert found == [True, True, False]
-    assert not RIGHT["TextVQA"](textvqa.record("a cat", ["a cat"] + ["a dog"] * 9))
+    assert not right["textvqa"](textvqa.record("a cat", ["a cat"] + ["a dog"] * 9))
 
 
 def test_hallucinated_words_are_marked_and_no_others(written: Callable[..., Path]) -> None:
@@ -171,7 +172,7 @@ def test_hallucinated_words_are_marked_and_no_others(written: Callable[..., Path
 def test_the_words_are_found_by_the_mode_of_the_record(mode: str) -> None:
     record = {"mode": mode, "hallucinated_objects": ["bus"]}
     sample = Sample("Describe.", "['cat']", "A cat on a bus, and buses.", {"chair_i": record})
-    words = [sample.answer[start:end] for start, end, _ in hallucinated(sample)]
+    words = [sample.answer[start:end] for start, end, _ in CHAIR_KIND.marked(sample)]
     assert words == (["bus", "buses"] if mode == "fixed" else ["buses"])
 
 
@@ -412,7 +413,7 @@ def test_bad_calls_are_refused_before_a_run_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hallu_tasks.compare.read", lambda path: pytest.fail("a run was read"))
+    monkeypatch.setattr("hallu_tasks.report.command.read", lambda path: pytest.fail("a run was read"))
     assert cli.main(["compare", "x", *call]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -11,16 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written_runs import BASE, VHR, Arm, write
 
-from hallu_tasks.compare import Comparison, compare
+from hallu_tasks.compare.comparison import RunComparison
+from hallu_tasks.compare.compute import compare
 from hallu_tasks.report import as_latex, cells
 from hallu_tasks.report.latex import escaped
-from hallu_tasks.results import read
+from hallu_tasks.runs.results import read
 from registry.commands import cli
 
 EVIL = r"\input{x} 50% & #1 $_{a}^{b}$ ~<>|--''`` [1] "
 
 
-def compared(folder: Path, *arms: Arm, resamples: int = 400) -> Comparison:
+def compared(folder: Path, *arms: Arm, resamples: int = 400) -> RunComparison:
     return compare([read(str(write(folder / str(n), arm))) for n, arm in enumerate(arms)], resamples=resamples)
 
 

@@ -15,9 +15,10 @@ import pytest
 from written_runs import BASE, SILENT, STRATEGIES, VHR, WRONG, Arm, write
 
 import hallu_tasks
-from hallu_tasks.compare import Comparison, compare
+from hallu_tasks.compare.comparison import RunComparison
+from hallu_tasks.compare.compute import compare
 from hallu_tasks.report import forest
-from hallu_tasks.results import read
+from hallu_tasks.runs.results import read
 from registry.commands import cli
 
 matplotlib = pytest.importorskip(
@@ -29,8 +30,8 @@ CHAIR = ("hallu_demo_chair",)
 
 
 @pytest.fixture
-def compared(tmp_path: Path) -> Callable[..., Comparison]:
-    def comparison(*arms: Arm, resamples: int = 1000) -> Comparison:
+def compared(tmp_path: Path) -> Callable[..., RunComparison]:
+    def comparison(*arms: Arm, resamples: int = 1000) -> RunComparison:
         paths = [write(tmp_path / str(number), arm) for number, arm in enumerate(arms)]
         return compare([read(str(path)) for path in paths], resamples=resamples)
 
@@ -56,7 +57,7 @@ def grouped(count: int) -> list[Arm]:
 # What is shown
 
 
-def test_a_panel_a_headline_metric_and_a_row_an_arm(compared: Callable[..., Comparison]) -> None:
+def test_a_panel_a_headline_metric_and_a_row_an_arm(compared: Callable[..., RunComparison]) -> None:
     comparison = compared(BASE, VHR, replace(VHR, model="llava_eah"))
     panels = forest.panels(comparison)
     assert [(panel.task, panel.metric, panel.unit) for panel in panels][:5] == [
@@ -73,7 +74,7 @@ def test_a_panel_a_headline_metric_and_a_row_an_arm(compared: Callable[..., Comp
     assert (panels[0].better, panels[2].better, panels[3].better) == ("lower", "higher", None)
 
 
-def test_every_interval_and_zero_lie_inside_the_axis(compared: Callable[..., Comparison]) -> None:
+def test_every_interval_and_zero_lie_inside_the_axis(compared: Callable[..., RunComparison]) -> None:
     for panel in forest.panels(compared(*many(5))):
         ends = [end for point in panel.points for end in point.interval or ()]
         assert all(panel.low < value < panel.high for value in (0, *ends))
@@ -89,7 +90,7 @@ def test_a_task_alone_keeps_its_name_and_several_lose_what_they_share() -> None:
     assert list(forest._short_names(["hallu_chair", "hallu_chair_short"]).values()) == ["chair", "chair_short"]
 
 
-def drawn(comparison: Comparison) -> matplotlib.figure.Figure:
+def drawn(comparison: RunComparison) -> matplotlib.figure.Figure:
     from hallu_tasks.report import figure
 
     picture = figure.draw(comparison)
@@ -97,7 +98,7 @@ def drawn(comparison: Comparison) -> matplotlib.figure.Figure:
     return picture
 
 
-def test_a_marker_is_filled_where_there_is_a_verdict(compared: Callable[..., Comparison]) -> None:
+def test_a_marker_is_filled_where_there_is_a_verdict(compared: Callable[..., RunComparison]) -> None:
     from hallu_tasks.report.figure import BLUE, GREY
 
     few = Arm("llava_few", caption=lambda image: WRONG if image < 28 else "A cat and a clock.", tasks=CHAIR)
@@ -110,7 +111,7 @@ def test_a_marker_is_filled_where_there_is_a_verdict(compared: Callable[..., Com
     assert panels[3].get_xlabel().strip() == ""  # Longer is neither better nor worse.
 
 
-def test_what_is_undefined_is_said_to_be_so(compared: Callable[..., Comparison]) -> None:
+def test_what_is_undefined_is_said_to_be_so(compared: Callable[..., RunComparison]) -> None:
     panels = drawn(compared(BASE, replace(VHR, caption=lambda image: SILENT))).axes
     assert "N/A" in [text.get_text() for text in panels[1].texts]
 
@@ -139,7 +140,7 @@ def texts(picture: matplotlib.figure.Figure) -> Iterator[matplotlib.text.Text]:
     ids=["one", "two", "six", "twelve", "long names", "one task", "a group", "a group, six"],
 )
 def test_nothing_overlaps_nothing_is_cut_and_no_letter_is_small(
-    compared: Callable[..., Comparison], arms: Sequence[Arm]
+    compared: Callable[..., RunComparison], arms: Sequence[Arm]
 ) -> None:
     picture = drawn(compared(*arms, resamples=200))
     width = picture.get_size_inches()[0]
@@ -184,7 +185,7 @@ def test_the_file_is_a_picture_and_the_same_every_time(tmp_path: Path, ending: s
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
 
 
-def test_a_run_against_itself_lies_on_zero(compared: Callable[..., Comparison]) -> None:
+def test_a_run_against_itself_lies_on_zero(compared: Callable[..., RunComparison]) -> None:
     for panel in forest.panels(compared(BASE, BASE)):
         assert (panel.low, panel.high) == (-1, 1)
         assert panel.points == (forest.Point("llava_base (2)", 0.0, (0.0, 0.0), "no difference"),)
@@ -217,7 +218,7 @@ def refused(capsys: pytest.CaptureFixture[str], *call: object) -> str:
 def test_bad_calls_are_refused_before_a_run_is_read(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hallu_tasks.compare.read", lambda path: pytest.fail("a run was read"))
+    monkeypatch.setattr("hallu_tasks.report.command.read", lambda path: pytest.fail("a run was read"))
     assert "allowed endings are .png, .svg, .pdf" in refused(capsys, "x", "--plot", tmp_path / "a.bmp")
     assert f"the folder {tmp_path / 'no'} does not exist" in refused(capsys, "x", "--plot", tmp_path / "no" / "a.png")
     (tmp_path / "folder.png").mkdir()

@@ -16,9 +16,17 @@ from datasets import Dataset, Features, Image, Value
 from datasets.load import CachedDatasetModuleFactory
 from lmms_eval.utils import load_yaml_config
 
-from hallu_tasks.data import amber, cached, catalog, check, coco, hallusion, mme, pope, textvqa
+from hallu_tasks.amber import data as amber
+from hallu_tasks.benchmarks import command as check
+from hallu_tasks.benchmarks import table
+from hallu_tasks.chair import data as coco
+from hallu_tasks.data import cached
 from hallu_tasks.data.documents import Documents, Unavailable
 from hallu_tasks.data.folder import Folder
+from hallu_tasks.hallusion import data as hallusion
+from hallu_tasks.mme import data as mme
+from hallu_tasks.pope import data as pope
+from hallu_tasks.textvqa import data as textvqa
 from registry.commands import cli
 from registry.task_search import task_folders
 
@@ -75,23 +83,23 @@ def rows(documents: Documents):
 # What the tasks ask about
 
 
-@pytest.mark.parametrize("task", catalog.TASKS)
+@pytest.mark.parametrize("task", table.TASKS)
 def test_a_task_file_names_its_documents(task):
     config = load_yaml_config(task_folders.tasks()[task].file, mode="full")
-    assert config["process_docs"] is catalog.TASKS[task]
+    assert config["process_docs"] is table.TASKS[task]
     assert config["dataset_path"] == "json" and Path(config["dataset_kwargs"]["data_files"]["test"]).is_file()
 
 
-@pytest.mark.parametrize("task", catalog.TASKS)
+@pytest.mark.parametrize("task", table.TASKS)
 def test_only_a_metric_with_a_better_direction_has_one(task):
     neither = {"yes_ratio", "mean_length", "mean_mentions", "always_no_accuracy", "always_no_f1"}
     for entry in load_yaml_config(task_folders.tasks()[task].file, mode="full")["metric_list"]:
         assert (entry["higher_is_better"] is None) == (entry["metric"] in neither), entry["metric"]
 
 
-def test_every_task_is_in_the_catalog_or_in_the_package():
+def test_every_task_is_in_the_table_or_in_the_package():
     named = {name for name, info in task_folders.tasks().items() if info.kind == "task" and name.startswith("hallu_")}
-    assert named - set(catalog.TASKS) == {"hallu_demo_chair", "hallu_demo_pope", "hallu_demo_mme"}
+    assert named - set(table.TASKS) == {"hallu_demo_chair", "hallu_demo_pope", "hallu_demo_mme"}
 
 
 def test_the_suite_is_what_a_paper_needs():

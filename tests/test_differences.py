@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from hallu_tasks import benchmarks, compare, differences
-from hallu_tasks.differences import Difference
+from hallu_tasks.benchmarks import table
+from hallu_tasks.compare import differences
+from hallu_tasks.compare.compute import compare
+from hallu_tasks.compare.differences import Difference
 from hallu_tasks.pope import task as pope_task
 from hallu_tasks.report import as_text
-from hallu_tasks.results import Run, Sample, TaskRun
+from hallu_tasks.runs.results import Run, Sample, TaskRun
 
 TASK = "hallu_demo_pope"
 GREEDY = {"max_new_tokens": 8, "temperature": 0.0, "do_sample": False, "until": []}
@@ -51,7 +53,7 @@ def run(
 
 
 def find(*runs: Run) -> list[Difference]:
-    kind = benchmarks.of(runs[0].tasks[TASK].samples)
+    kind = table.of(runs[0].tasks[TASK].samples)
     assert kind is not None
     return differences.find(runs, {TASK: kind})
 
@@ -143,8 +145,8 @@ def test_a_sampled_method_is_called_one() -> None:
 def test_the_warning_stands_in_what_is_printed_when_sampling_is_allowed_to_differ() -> None:
     arms = (run("llava_base", SAMPLED), run("llava_vhr"))
     with pytest.raises(ValueError, match=r"(?s)a sampled baseline scores worse.*--allow-different decoding"):
-        compare.compare(arms, resamples=100)
-    printed = as_text(compare.compare(arms, resamples=100, allow_different=["decoding"]))
+        compare(arms, resamples=100)
+    printed = as_text(compare(arms, resamples=100, allow_different=["decoding"]))
     assert "llava_base samples (temperature 0.7), llava_vhr is greedy: a sampled baseline scores worse" in printed
 
 
@@ -175,8 +177,8 @@ def test_other_documents_are_one_difference_whatever_the_hash_says() -> None:
 def test_the_documents_in_common_are_used_only_when_allowed_and_their_number_is_printed() -> None:
     arms = (BASE, run("llava_vhr", documents=range(2, 8)))
     with pytest.raises(ValueError, match="--allow-different documents"):
-        compare.compare(arms, resamples=100)
-    compared = compare.compare(arms, resamples=100, allow_different=["documents"])
+        compare(arms, resamples=100)
+    compared = compare(arms, resamples=100, allow_different=["documents"])
     assert compared.blocks[0].documents_count == 4
     printed = as_text(compared)
     assert f"{TASK}: POPE in percent; 4 questions on 2 images" in printed

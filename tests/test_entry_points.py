@@ -55,7 +55,7 @@ def test_scorers_and_registry_import_no_torch_and_no_models():
     found = python(
         """
         import sys
-        import registry.commands.cli, hallu_tasks.compare, hallu_tasks.demo.task, hallu_tasks.mme.task
+        import registry.commands.cli, hallu_tasks.report.command, hallu_tasks.demo.task, hallu_tasks.mme.task
         from hallu_tasks.scoring import chair, yesno, pope, mme, paired
         import hallu_tasks.chair.task, hallu_tasks.pope.task
         chair.objects("a dog")

@@ -23,10 +23,18 @@ from lmms_eval.utils import simple_parse_args_string
 from written_runs import BASE, OTHERS, write
 
 from hallu_models import methods
-from hallu_tasks import amber_files, answers, compare, matching, pope_answers, report, results, show
-from hallu_tasks.estimates import Bootstrap
+from hallu_tasks import report
+from hallu_tasks.amber import answers as amber_answers
+from hallu_tasks.chair import answers as chair_answers
+from hallu_tasks.compare import compute as compare
+from hallu_tasks.estimates.bootstrap import Bootstrap
 from hallu_tasks.export import every_eval_ever, facts, hub
+from hallu_tasks.mme import answers as mme_answers
+from hallu_tasks.pope import answers as pope_answers
+from hallu_tasks.pope import matching
 from hallu_tasks.report import page
+from hallu_tasks.runs import command as show
+from hallu_tasks.runs import results
 from registry.arguments import model_args, preset_file
 from registry.cards import built_in, card_file, layers
 from registry.commands import cli
@@ -166,7 +174,7 @@ MME = (
 @given(st.booleans().flatmap(lambda lines: file_of(CAPTIONS, lines)))
 def test_captions(content: bytes) -> None:
     with folder(captions=content) as place:
-        found = documented(answers.captions, str(place / "captions"))
+        found = documented(chair_answers.captions, str(place / "captions"))
         assert found is None or all(isinstance(one.text, str) for one in found.values())
 
 
@@ -190,12 +198,12 @@ def test_questions_and_answers_of_pope(contents: tuple[bytes, bytes], right_ques
 @given(damaged(MME.encode()))
 def test_results_of_mme(content: bytes) -> None:
     with folder(**{"existence.txt": content}) as place:
-        documented(answers.mme_results, str(place))
+        documented(mme_answers.results, str(place))
 
 
 def _amber(responses: str, annotations: str) -> None:
-    annotated = amber_files.read_annotations(annotations)
-    amber_files.divided(amber_files.read_responses(responses), annotated, annotations)
+    annotated = amber_answers.annotated(annotations)
+    amber_answers.divided(amber_answers.responses(responses), annotated, annotations)
 
 
 @cases()

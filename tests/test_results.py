@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hallu_tasks import results
+from hallu_tasks.runs import results
 
 TASK = "hallu_demo_pope"
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import stand_in
 
-from hallu_tasks import results
+from hallu_tasks.runs import results
 from registry.commands import cli
 from registry.runs import outcome
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import hallu_tasks
-from hallu_tasks import answers, score
+from hallu_tasks.files.image_names import image_number
 from hallu_tasks.scoring import amber, chair, mme, opope, paired, pope
 from registry.commands import cli
 
@@ -298,7 +298,7 @@ def test_missing_data_of_a_mode_are_an_error_with_the_command(
     def missing(mode: str) -> None:
         raise RuntimeError(f"CHAIR mode {mode} needs NLTK data; run: python -m nltk.downloader wordnet")
 
-    monkeypatch.setattr(score.chair, "check", missing)
+    monkeypatch.setattr(chair, "check", missing)
     err = refused(capsys, "chair", "--captions", tmp_path / "a", "--truth", *coco, "--mode", "nltk")
     assert err == "hallu: CHAIR mode nltk needs NLTK data; run: python -m nltk.downloader wordnet\n"
 
@@ -320,7 +320,7 @@ def test_missing_data_of_a_mode_are_an_error_with_the_command(
     ],
 )
 def test_image_ids(value: object, number: int | None) -> None:
-    assert answers.image_number(value) == number
+    assert image_number(value) == number
 
 
 # POPE

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hallu_tasks.scoring import amber, paired, words
+from hallu_tasks.scoring import amber, amber_nouns, paired, words
 
 RELATION = {
     "sky": [],
@@ -241,7 +241,7 @@ def test_a_further_true_word_never_hurts(response, true):
 @pytest.fixture
 def fresh():
     """Forget what was loaded, before and after."""
-    caches = (amber._spacy, amber._vector, amber._cosine, words._nltk)
+    caches = (amber_nouns._spacy, amber_nouns._vector, amber_nouns._cosine, words._nltk)
     for cache in caches:
         cache.cache_clear()
     yield

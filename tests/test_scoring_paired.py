@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hallu_tasks.scoring import chair, mme, paired, pope
+from hallu_tasks.scoring import chair, mme, paired, pope, resampling
 
 CHAIR_I = chair.STATISTICS["chair_i"]
 MENTIONS = paired.Ratio("bad", ("all",))
@@ -97,7 +97,7 @@ def test_the_order_of_documents_does_not_matter():
 
 def test_chunks_do_not_change_the_draws(monkeypatch):
     whole = paired.compare(run(1), run(2), statistic=MENTIONS, resamples=300)
-    monkeypatch.setattr(paired, "_CHUNK", 7)
+    monkeypatch.setattr(resampling, "_CHUNK", 7)
     assert paired.compare(run(1), run(2), statistic=MENTIONS, resamples=300) == whole
 
 
@@ -122,7 +122,7 @@ def plain_bootstrap(rows, resamples: int, seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("kept", [0, 10**8], ids=["drawn anew", "kept"])
 def test_what_is_kept_from_one_statistic_to_the_next_is_that_of_the_records(kept, monkeypatch):
-    monkeypatch.setattr(paired, "_KEPT", kept)
+    monkeypatch.setattr(resampling, "_KEPT", kept)
     rows, others = run(1), run(2)
     pairs = [(rows, 0), (others, 0), (rows, 1), (run(1, documents=30), 0), (rows, 0)]
     for entry, seed in pairs:
@@ -144,10 +144,10 @@ def test_a_statistic_cannot_spoil_the_sums_of_the_next_one():
 
 
 def test_many_statistics_of_the_same_records_are_drawn_once(monkeypatch):
-    drawn, original = [], paired._drawn
-    monkeypatch.setattr(paired, "_drawn", lambda *given: drawn.append(given) or original(*given))
-    paired._kept.cache_clear()
-    paired._kept_sums.cache_clear()
+    drawn, original = [], resampling._drawn
+    monkeypatch.setattr(resampling, "_drawn", lambda *given: drawn.append(given) or original(*given))
+    resampling._kept.cache_clear()
+    resampling._kept_sums.cache_clear()
     a, b = run(1), run(2)
     for name in ("bad", "all"):
         for size in (1, 2, 3):

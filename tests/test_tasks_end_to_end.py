@@ -12,7 +12,7 @@ import official
 import pytest
 from datasets import Dataset, Features, Image, Value
 
-from hallu_tasks.data import catalog
+from hallu_tasks.benchmarks import table
 
 BIN = Path(sys.executable).parent
 SHORT = ("hallu_suite", "hallu_mme_hallucination", "hallu_hallusion")
@@ -90,11 +90,11 @@ def run(data, tmp_path_factory):
 def test_every_task_runs_and_has_its_scores(run):
     folder = run(7, 1, 8)
     found = scores(folder)
-    assert {task for task, _ in found} >= set(catalog.TASKS)
+    assert {task for task, _ in found} >= set(table.TASKS)
     for (task, name), value in found.items():
         total = name.split(",")[0] in ("perception", "cognition", "hallucination")
         assert isinstance(value, int | float) or (total and value is None), (task, name, value)
-    for task in catalog.TASKS:
+    for task in table.TASKS:
         (file,) = (folder / "out").rglob(f"*_samples_{task}.jsonl")
         assert len(file.read_text().splitlines()) == 7, task
 

@@ -16,9 +16,10 @@ import pytest
 from written_runs import BASE, VHR, write
 
 import hallu_tasks
-from hallu_tasks import results, show
-from hallu_tasks.compare import compare
+from hallu_tasks.compare.compute import compare
 from hallu_tasks.report import as_text
+from hallu_tasks.runs import command as show
+from hallu_tasks.runs import results
 from registry import terminal
 from registry.cards import card_text
 from registry.commands import cli

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hallu_tasks import truth_cache
+import hallu_tasks
+from hallu_tasks.chair import truth_cache
 from hallu_tasks.scoring import chair
 
 Coco = tuple[Path, Path]
@@ -168,3 +169,12 @@ def test_sources_that_are_wrong_are_named_and_not_kept(coco: Coco, cache: Path, 
     with pytest.raises(ValueError, match=r"captions\.json has no 'images'"):
         truth_cache.truth(*reversed(coco), "reference")
     assert not cache.exists()
+
+
+def test_the_former_name_still_leads_here() -> None:
+    with pytest.warns(DeprecationWarning, match=r"hallu_tasks.truth_cache is hallu_tasks.chair.truth_cache now"):
+        from hallu_tasks.truth_cache import truth
+    assert truth is truth_cache.truth
+    with pytest.warns(DeprecationWarning, match="version 0.2 has no other name"):
+        assert hallu_tasks.truth_cache.folder is truth_cache.folder
+    assert not hasattr(hallu_tasks.truth_cache, "__file__")

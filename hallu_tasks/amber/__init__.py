@@ -1,1 +1,1 @@
-"""AMBER as lmms-eval tasks."""
+"""AMBER: tasks for lmms-eval, documents, metrics, and files that can be scored."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hallu_tasks.data import amber as data
+from hallu_tasks.amber import data
 from hallu_tasks.scoring import amber
 
 Record = Mapping[str, Any]

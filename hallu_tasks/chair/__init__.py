@@ -1,1 +1,1 @@
-"""CHAIR as an lmms-eval task."""
+"""CHAIR: tasks for lmms-eval, documents, metrics, and files that can be scored."""

@@ -9,16 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
 from hallu_tasks.data.folder import VARIABLE, Folder, Missing, benchmark, root
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 __all__ = ["Documents", "Hub", "Local", "Source", "Unavailable"]
-
-Row = dict[str, Any]
 
 
 class Unavailable(ValueError):
@@ -53,7 +49,7 @@ class Local:
     ``hallu data check``.
     """
 
-    rows: list[Row]
+    rows: list[dict[str, Any]]
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -108,6 +104,8 @@ class Documents:
         return self
 
     def __call__(self, placeholder: Dataset) -> Any:
+        from loguru import logger  # late: commands that read results have no log to write
+
         prepared = self.prepare()
         logger.info(f"{self.source.title}: {len(prepared.dataset):,} documents from {prepared.origin}")
         return prepared.dataset

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from hallu_tasks import whole_file
-from hallu_tasks.estimates import Bootstrap
+from hallu_tasks.estimates.bootstrap import Bootstrap
 from hallu_tasks.export import every_eval_ever, facts, hub
-from hallu_tasks.results import read
+from hallu_tasks.files import whole_file
+from hallu_tasks.runs.results import read
 
 __all__ = ["FORMATS", "arguments", "run"]
 

@@ -7,26 +7,23 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hallu_tasks import whole_file
-from hallu_tasks.benchmarks import Benchmark
+from hallu_tasks.benchmark import Benchmark
 from hallu_tasks.export import facts, required
 from hallu_tasks.export.facts import Result
-from hallu_tasks.repeat import repeat
-from hallu_tasks.results import Run, Sample
-from hallu_tasks.scoring import mme, yesno
+from hallu_tasks.files import whole_file
+from hallu_tasks.runs.repeat import repeat
+from hallu_tasks.runs.results import Run, Sample
 from registry import DISTRIBUTION
 from registry.cards.parameter import show
 
 __all__ = ["SCHEMA", "Source", "write"]
 
 SCHEMA = "0.3.0"
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -38,33 +35,6 @@ class Source:
     collection: str
 
 
-@dataclass(frozen=True)
-class _PerSample:
-    """What one sample adds to a metric, from its record: the score, and whether it is right."""
-
-    metric: Callable[[Record], str]
-    score: Callable[[Record], float]
-    right: Callable[[float], bool] = lambda score: score == 1
-
-
-def _answered(record: Record) -> float:
-    return float(yesno.parse(record["prediction"], mme.POLICY) == yesno.label(record["answer"]))
-
-
-_CORRECT = _PerSample(lambda record: "accuracy", lambda record: float(record["correct"]))
-_PER_SAMPLE = {
-    "CHAIR": _PerSample(
-        lambda record: "chair_s", lambda record: float(record["captions_hallucinated"]), lambda score: score == 0
-    ),
-    "POPE": _CORRECT,
-    "MME": _PerSample(lambda record: str(record["category"]), _answered),
-    "AMBER generative": _PerSample(
-        lambda record: "hal", lambda record: float(record["hallucinated"] > 0), lambda score: score == 0
-    ),
-    "AMBER discriminative": _CORRECT,
-    "HallusionBench": _PerSample(lambda record: "aAcc", lambda record: float(record["correct"])),
-    "TextVQA": _PerSample(lambda record: "accuracy", lambda record: record["tenths"] / 10),
-}
 _HIGHEST = {"percent": 100.0, "points": 200.0}
 
 
@@ -236,8 +206,8 @@ def _samples(run: Run, results: Sequence[Result], identity: str, model: str) -> 
 def _sample(
     task: str, document: int, sample: Sample, benchmark: Benchmark, written: set[tuple[str, str]]
 ) -> dict[str, Any]:
-    record, kind = benchmark.record(sample) or {}, _PER_SAMPLE[benchmark.title]
-    metric, score, reference = kind.metric(record), kind.score(record), _reference(sample.target)
+    record, per_sample = benchmark.record(sample) or {}, benchmark.per_sample
+    metric, score, reference = per_sample.metric(record), per_sample.score(record), _reference(sample.target)
     rule = str(record.get(benchmark.rule)) if benchmark.rule else benchmark.title
     return {
         "evaluation_name": task,
@@ -256,7 +226,7 @@ def _sample(
                 "is_terminal": True,
             }
         ],
-        "evaluation": {"score": score, "is_correct": kind.right(score)},
+        "evaluation": {"score": score, "is_correct": score == per_sample.best},
         "metadata": {"image": str(record.get(benchmark.image)), "metric": metric},
     }
 

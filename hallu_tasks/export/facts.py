@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from hallu_tasks import benchmarks, scores
-from hallu_tasks.benchmarks import Benchmark, Metric
-from hallu_tasks.estimates import Bootstrap
-from hallu_tasks.results import Run
-from hallu_tasks.scores import Score
+from hallu_tasks.benchmark import Benchmark, Metric
+from hallu_tasks.benchmarks import table as benchmarks
+from hallu_tasks.estimates.bootstrap import Bootstrap
+from hallu_tasks.runs import scores
+from hallu_tasks.runs.results import Run
+from hallu_tasks.runs.scores import Score
 from hallu_tasks.scoring.paired import Estimate
 from registry import DISTRIBUTION
 

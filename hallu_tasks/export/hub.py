@@ -9,7 +9,7 @@ import yaml
 
 from hallu_tasks.export import facts
 from hallu_tasks.export.facts import Result
-from hallu_tasks.results import Run
+from hallu_tasks.runs.results import Run
 
 __all__ = ["eval_results", "model_card"]
 

@@ -1,1 +1,1 @@
-"""HallusionBench as lmms-eval tasks."""
+"""HallusionBench: its task for lmms-eval, documents and metrics."""

@@ -1,1 +1,1 @@
-"""MME as an lmms-eval task."""
+"""MME: tasks for lmms-eval, documents, metrics, and folders that can be scored."""

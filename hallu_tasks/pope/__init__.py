@@ -1,1 +1,1 @@
-"""POPE as an lmms-eval task."""
+"""POPE and OPOPE: tasks for lmms-eval, documents, metrics, and files that can be scored."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hallu_tasks.benchmarks import Metric
-from hallu_tasks.compare import ALPHA, Block, Comparison, Contrast
+from hallu_tasks.benchmark import Metric
+from hallu_tasks.compare.comparison import ALPHA, Block, Contrast, RunComparison
 from hallu_tasks.scoring.paired import Estimate
 
 __all__ = [
@@ -27,7 +27,7 @@ _BETTER = {"higher": " ↑", "lower": " ↓", None: ""}
 _EFFECTS = {"better": "▲ better", "worse": "▼ worse"}
 
 
-def arm_lines(comparison: Comparison) -> list[str]:
+def arm_lines(comparison: RunComparison) -> list[str]:
     """Each arm with its file, its parameters below."""
     width = max(map(len, comparison.arms))
     lines = []
@@ -39,7 +39,7 @@ def arm_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def legend(comparison: Comparison) -> list[str]:
+def legend(comparison: RunComparison) -> list[str]:
     """What the columns mean, what was allowed to differ, what was left out."""
     baseline, *others = comparison.arms
     lines = ["Values with 95 % intervals."]

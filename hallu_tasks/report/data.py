@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hallu_tasks.compare import ALPHA, Comparison, Contrast, Row
-from hallu_tasks.published import NONE, WARNING, Harness
+from hallu_tasks.compare.comparison import ALPHA, Contrast, MetricRow, RunComparison
+from hallu_tasks.compare.published import NONE, WARNING, Harness
 
 __all__ = ["as_json"]
 
 
-def as_json(comparison: Comparison) -> str:
+def as_json(comparison: RunComparison) -> str:
     """Everything, with unrounded numbers; ``null`` where a value is undefined, with its reason."""
     arms = comparison.arms
     value = {
@@ -65,7 +65,7 @@ def as_json(comparison: Comparison) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _metric(row: Row, arms: Sequence[str]) -> dict[str, Any]:
+def _metric(row: MetricRow, arms: Sequence[str]) -> dict[str, Any]:
     return {
         "metric": row.metric.name,
         "label": row.metric.label,

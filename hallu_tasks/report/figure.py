@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from hallu_tasks.compare import Comparison
+from hallu_tasks.compare.comparison import RunComparison
 from hallu_tasks.report import forest
 from hallu_tasks.report.forest import Panel, Point
 
@@ -51,7 +51,7 @@ _WITHOUT_DATE: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "p
 _LONGEST = 20  # characters of an arm's name in a line
 
 
-def draw(comparison: Comparison) -> Figure:
+def draw(comparison: RunComparison) -> Figure:
     """One panel a headline metric, one row an arm.
 
     Raises `ValueError` for a single arm.
@@ -71,7 +71,7 @@ def encoded(figure: Figure, form: str) -> bytes:
     return file.getvalue()
 
 
-def _drawn(comparison: Comparison, panels: list[Panel]) -> Figure:
+def _drawn(comparison: RunComparison, panels: list[Panel]) -> Figure:
     baseline, *arms = comparison.arms
     alone = len(arms) == 1
     narrow = alone or len(panels) <= 2

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from hallu_tasks import whole_file
-from hallu_tasks.compare import Comparison
+from hallu_tasks.compare.comparison import RunComparison
+from hallu_tasks.files import whole_file
 from hallu_tasks.report import forest
 
 __all__ = ["check", "write"]
@@ -28,7 +28,7 @@ def check(plot: Path | None, html: Path | None, images: Path | None) -> None:
         raise ValueError(f"--images {images} is not a folder")
 
 
-def write(comparison: Comparison, plot: Path | None, html: Path | None, images: Path | None) -> None:
+def write(comparison: RunComparison, plot: Path | None, html: Path | None, images: Path | None) -> None:
     """Write the plot and the page where they are asked for, after both are made.
 
     Raises `ValueError` where there is nothing to plot.

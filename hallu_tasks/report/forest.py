@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from hallu_tasks.benchmarks import Direction
-from hallu_tasks.compare import Comparison, Row
+from hallu_tasks.benchmark import Direction
+from hallu_tasks.compare.comparison import MetricRow, RunComparison
 from hallu_tasks.scoring.paired import Interval
 
 __all__ = ["Panel", "Point", "nothing", "panels", "tick_text"]
@@ -46,7 +46,7 @@ class Panel:
     ticks: tuple[float, ...]
 
 
-def panels(comparison: Comparison) -> list[Panel]:
+def panels(comparison: RunComparison) -> list[Panel]:
     """The panels in reading order; tasks are called by what sets their names apart."""
     short = _short_names([block.task for block in comparison.blocks])
     return [
@@ -57,7 +57,7 @@ def panels(comparison: Comparison) -> list[Panel]:
     ]
 
 
-def nothing(comparison: Comparison) -> str:
+def nothing(comparison: RunComparison) -> str:
     """Why there is no panel, with the way out."""
     if len(comparison.arms) < 2:
         return "a plot shows differences to a baseline; give the results of at least two arms"
@@ -69,7 +69,7 @@ def tick_text(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
-def _panel(task: str, row: Row, arms: Sequence[str]) -> Panel:
+def _panel(task: str, row: MetricRow, arms: Sequence[str]) -> Panel:
     points = tuple(
         Point(arm, contrast.result.difference, contrast.result.interval, contrast.verdict)
         for arm, contrast in zip(arms, row.contrasts)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from hallu_tasks.benchmarks import Metric
-from hallu_tasks.compare import ALPHA, Block, Comparison, Contrast
-from hallu_tasks.published import WARNING, Harness
+from hallu_tasks.benchmark import Metric
+from hallu_tasks.compare.comparison import ALPHA, Block, Contrast, RunComparison
+from hallu_tasks.compare.published import WARNING, Harness
 from hallu_tasks.report import cells
 
 __all__ = ["as_latex", "escaped"]
@@ -28,7 +28,7 @@ _ESCAPES = {
 _ARROWS = {"higher": r" $\uparrow$", "lower": r" $\downarrow$", None: ""}
 
 
-def as_latex(comparison: Comparison) -> str:
+def as_latex(comparison: RunComparison) -> str:
     r"""The tables, to be put into a document with ``\input``; what a reader must know stands in their captions."""
     lines = [r"% \usepackage{booktabs} belongs into the preamble."]
     lines += [f"% Warning: {_comment(text)}" for text in comparison.warnings]
@@ -51,7 +51,7 @@ def _number(cell: str) -> str:
     return escaped(cell).replace("-{}", "$-$")
 
 
-def _caption(comparison: Comparison, block: Block) -> str:
+def _caption(comparison: RunComparison, block: Block) -> str:
     baseline, *others = comparison.arms
     said = [f"{cells.title(block)}.", "In brackets 95 % intervals."]
     if others:
@@ -69,7 +69,7 @@ def _caption(comparison: Comparison, block: Block) -> str:
     return escaped(" ".join(said))
 
 
-def _block(comparison: Comparison, block: Block) -> tuple[list[str], list[list[str]]]:
+def _block(comparison: RunComparison, block: Block) -> tuple[list[str], list[list[str]]]:
     head = ["", *(_metric(row.metric) for row in block.rows)]
     rows = []
     for number, arm in enumerate(comparison.arms):

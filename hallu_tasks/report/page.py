@@ -15,10 +15,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from hallu_tasks.compare import Block, Comparison, Contrast
-from hallu_tasks.published import NONE, WARNING, Harness
+from hallu_tasks.benchmark import Span
+from hallu_tasks.compare.comparison import Block, Contrast, RunComparison
+from hallu_tasks.compare.published import NONE, WARNING, Harness
 from hallu_tasks.report import cells, drawing, forest
-from hallu_tasks.report.changes import Change, Span, changes, expected, hallucinated
+from hallu_tasks.report.changes import Change, changes, expected
 from hallu_tasks.report.thumbnails import Thumbnails
 
 __all__ = ["as_html"]
@@ -31,7 +32,7 @@ MOST_IMAGE_BYTES = 4_000_000
 _SIDES = {True: ("fixed", "wrong → right"), False: ("broken", "right → wrong")}
 
 
-def as_html(comparison: Comparison, images: Path | None = None) -> str:
+def as_html(comparison: RunComparison, images: Path | None = None) -> str:
     """The page; `images` is a folder with the benchmark's images in place of ``HALLU_DATA``'s, as in `Thumbnails`."""
     style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     baseline, *others = comparison.arms
@@ -79,7 +80,7 @@ def _table(caption: str, head: Sequence[str], rows: Sequence[str]) -> str:
     )
 
 
-def _arms(comparison: Comparison) -> Iterator[str]:
+def _arms(comparison: RunComparison) -> Iterator[str]:
     fastest = max((run.tokens_per_second or 0 for run in comparison.runs), default=0) or 1
     base = comparison.runs[0].tokens_per_second
     rows = []
@@ -121,7 +122,7 @@ def _settings(given: Mapping[str, Any], before: str = "") -> dict[str, str]:
     return found
 
 
-def _block(comparison: Comparison, block: Block) -> Iterator[str]:
+def _block(comparison: RunComparison, block: Block) -> Iterator[str]:
     rows = []
     for number, arm in enumerate(comparison.arms):
         columns = []
@@ -149,7 +150,7 @@ def _kind(verdict: str | None) -> str:
     return (verdict or "undefined").replace(" ", "-")
 
 
-def _plots(comparison: Comparison) -> Iterator[str]:
+def _plots(comparison: RunComparison) -> Iterator[str]:
     panels = forest.panels(comparison)
     if not panels:
         return
@@ -182,7 +183,7 @@ def _published(harnesses: Sequence[Harness] | None) -> Iterator[str]:
     yield "</div></section>"
 
 
-def _changed(comparison: Comparison, thumbnails: Thumbnails) -> Iterator[str]:
+def _changed(comparison: RunComparison, thumbnails: Thumbnails) -> Iterator[str]:
     found = changes(comparison)
     tasks = list(comparison.tasks)
     counts = Counter((one.task, one.arm, one.fixed) for one in found)
@@ -207,7 +208,7 @@ def _changed(comparison: Comparison, thumbnails: Thumbnails) -> Iterator[str]:
 
 
 def _answers(
-    comparison: Comparison, tasks: Sequence[str], found: Sequence[Change], thumbnails: Thumbnails
+    comparison: RunComparison, tasks: Sequence[str], found: Sequence[Change], thumbnails: Thumbnails
 ) -> Iterator[str]:
     kept, left = _fitting(comparison.arms, found)
     pictures, lacking = _pictures([one for one, _ in kept], thumbnails)
@@ -299,14 +300,15 @@ def _filters(tasks: Sequence[str], arms: Sequence[str]) -> str:
 def _row(arms: Sequence[str], change: Change) -> str:
     side, told = _SIDES[change.fixed]
     arm = escape(arms[change.arm])
+    before, after = (_marked(one.answer, change.benchmark.marked(one)) for one in (change.before, change.after))
     return (
         f'<tr role="row" data-task="{escape(change.task)}" data-arm="{change.arm}" data-side="{side}">'
         f'<td role="cell" class="image"><img data-image="{escape(_image_key(change))}" alt="" hidden></td>'
         f'<td role="cell"><span class="{side}" title="{told}">{side}</span> <b>{arm}</b> '
         f'<span class="note">{escape(change.task)}&nbsp;{change.document}</span><br>{escape(change.before.prompt)}'
         f'<span class="note expected">expected: {escape(expected(change.before))}</span></td>'
-        f'<td role="cell" data-label="{escape(arms[0])}">{_marked(change.before.answer, hallucinated(change.before))}'
-        f'</td><td role="cell" data-label="{arm}">{_marked(change.after.answer, hallucinated(change.after))}</td></tr>'
+        f'<td role="cell" data-label="{escape(arms[0])}">{before}</td>'
+        f'<td role="cell" data-label="{arm}">{after}</td></tr>'
     )
 
 

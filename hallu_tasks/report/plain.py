@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hallu_tasks.compare import Block, Comparison, Contrast, Row
-from hallu_tasks.published import NONE, WARNING, Harness
+from hallu_tasks.compare.comparison import Block, Contrast, MetricRow, RunComparison
+from hallu_tasks.compare.published import NONE, WARNING, Harness
 from hallu_tasks.report import cells
 from registry import terminal
 
@@ -15,7 +15,7 @@ MOST_COLUMNS = 3
 """More arms than this do not fit side by side, and get a line each."""
 
 
-def as_text(comparison: Comparison, width: int | None = None) -> str:
+def as_text(comparison: RunComparison, width: int | None = None) -> str:
     """Aligned columns, a block a task, the speed of the runs last but for published numbers.
 
     Where a `width` is given that they do not fit, every metric is a paragraph with a line an arm.
@@ -27,7 +27,7 @@ def as_text(comparison: Comparison, width: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(comparison: Comparison) -> str:
+def as_markdown(comparison: RunComparison) -> str:
     """One table with a line a task, or a table a task with a line an arm; then what the columns mean."""
     form = _markdown_by_arm if len(comparison.arms) > MOST_COLUMNS else _markdown_by_metric
     reasons = [reason for block in comparison.blocks for reason in cells.reasons(block, comparison.arms)]
@@ -36,11 +36,11 @@ def as_markdown(comparison: Comparison) -> str:
     return "\n".join([*warned, *form(comparison), *cells.legend(comparison), *reasons, *published])
 
 
-def _warned(comparison: Comparison) -> list[str]:
+def _warned(comparison: RunComparison) -> list[str]:
     return [f"Warning: {text}" for text in comparison.warnings]
 
 
-def _text_by_metric(comparison: Comparison) -> list[str]:
+def _text_by_metric(comparison: RunComparison) -> list[str]:
     head, speed = _head(comparison), _speed(comparison)
     rows = [_cells(row) for block in comparison.blocks for row in block.rows]
     widths = [max(len(line[column]) for line in (head, speed, *rows)) for column in range(len(head))]
@@ -53,7 +53,7 @@ def _text_by_metric(comparison: Comparison) -> list[str]:
     return [*lines, _aligned(speed, widths)]
 
 
-def _markdown_by_metric(comparison: Comparison) -> list[str]:
+def _markdown_by_metric(comparison: RunComparison) -> list[str]:
     head = _head(comparison)
     lines = [_piped(head), _rule(head)]
     for block in comparison.blocks:
@@ -62,7 +62,7 @@ def _markdown_by_metric(comparison: Comparison) -> list[str]:
     return [*lines, _piped(_speed(comparison)), ""]
 
 
-def _text_by_arm(comparison: Comparison) -> list[str]:
+def _text_by_arm(comparison: RunComparison) -> list[str]:
     lines = [*cells.arm_lines(comparison), "", *_warned(comparison), *cells.legend(comparison), ""]
     for block in comparison.blocks:
         rows = [_metric_head(block)]
@@ -77,7 +77,7 @@ def _text_by_arm(comparison: Comparison) -> list[str]:
     return [*lines, "tokens/s", *_table(list(speeds))]
 
 
-def _text_narrow(comparison: Comparison, width: int) -> Iterator[str]:
+def _text_narrow(comparison: RunComparison, width: int) -> Iterator[str]:
     for line in (*cells.arm_lines(comparison), "", *_warned(comparison), *cells.legend(comparison), ""):
         indent = len(line) - len(line.lstrip())
         yield from terminal.folded(line, width, " " * (indent + 2)) or [""]
@@ -116,7 +116,7 @@ def _published_narrow(harnesses: Sequence[Harness] | None, width: int) -> Iterat
         yield from terminal.table(["", *harness.scores], rows, width).splitlines()
 
 
-def _markdown_by_arm(comparison: Comparison) -> list[str]:
+def _markdown_by_arm(comparison: RunComparison) -> list[str]:
     lines = []
     speeds = _speed(comparison)[1:]
     for block in comparison.blocks:
@@ -142,13 +142,13 @@ def _contrast_cell(contrast: Contrast) -> str:
     return f"{cells.difference(contrast)}, p {cells.p_value(contrast.p_holm)}{verdict}"
 
 
-def _head(comparison: Comparison) -> list[str]:
+def _head(comparison: RunComparison) -> list[str]:
     _, *others = comparison.arms
     titles = [f"difference {arm}" for arm in others] if len(others) > 1 else ["difference"] * len(others)
     return ["", *comparison.arms, *(cell for title in titles for cell in (title, "Holm p", "verdict"))]
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: MetricRow) -> list[str]:
     contrasts = ((cells.difference(one), cells.p_value(one.p_holm), cells.verdict(one)) for one in row.contrasts)
     return [
         cells.label(row.metric),
@@ -157,7 +157,7 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _speed(comparison: Comparison) -> list[str]:
+def _speed(comparison: RunComparison) -> list[str]:
     speeds = [cells.speed(run.tokens_per_second) for run in comparison.runs]
     return ["tokens/s", *speeds, *[""] * (3 * (len(speeds) - 1))]
 

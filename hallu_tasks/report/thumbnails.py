@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from hallu_tasks.answers import image_number
+from hallu_tasks.files.image_names import image_number
 
 __all__ = ["LONGEST", "Thumbnails"]
 
@@ -67,7 +67,7 @@ def _scene(image: Any) -> io.BytesIO | None:
 
 def _own_folder(task: str, subtask: str) -> Path | None:
     """Where ``HALLU_DATA`` has the images of a task, ``None`` where it has none or does not know the task."""
-    from hallu_tasks.data.catalog import TASKS
+    from hallu_tasks.benchmarks.table import TASKS
     from hallu_tasks.data.folder import root
 
     try:

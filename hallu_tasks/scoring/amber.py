@@ -40,17 +40,23 @@ resample images: give `paired` the records and the questions' images (`read_imag
 
 from __future__ import annotations
 
-import functools
-import importlib
-import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hallu_tasks import json_files
 from hallu_tasks.scoring import words, yesno
-from hallu_tasks.scoring.keyed import indexed, name_some, repeated
+from hallu_tasks.scoring.amber_data import (
+    TYPES,
+    Annotations,
+    Question,
+    Scene,
+    Vocabulary,
+    read_annotations,
+    read_images,
+    read_responses,
+    read_vocabulary,
+)
+from hallu_tasks.scoring.amber_nouns import MODES, SIMILARITIES, check, nouns, places, similar
+from hallu_tasks.scoring.keyed import indexed, name_some
 from hallu_tasks.scoring.ratios import Ratio, evaluate, total
 
 __all__ = [
@@ -79,27 +85,11 @@ __all__ = [
     "score_generative",
 ]
 
-MODES = ("reference", "nltk")
-"""The names that `mode` accepts."""
-
-SIMILARITIES = ("none", "spacy")
-"""The names that `similarity` accepts."""
-
 POLICIES = ("words", "official")
 """The names that `policy` accepts."""
 
 GROUPS = ("existence", "attribute", "state", "number", "action", "relation")
 """The kinds of yes/no questions that are scored apart; attribute is state, number and action together."""
-
-TYPES = {
-    "discriminative-hallucination": ("existence",),
-    "discriminative-attribute-state": ("attribute", "state"),
-    "discriminative-attribute-number": ("attribute", "number"),
-    "discriminative-attribute-action": ("attribute", "action"),
-    "discriminative-relation": ("relation",),
-    "relation": ("relation",),
-}
-"""The question types of ``annotations.json``, and the groups each belongs to."""
 
 _GENERATIVE = {
     "chair": Ratio("hallucinated", ("nouns",), "no response names an object of the vocabulary"),
@@ -153,203 +143,7 @@ _DISCRIMINATIVE_COLUMNS = tuple(
 )
 
 
-# The data
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The nouns that count: `associates` maps a word to the words it may go by, `safe` never hallucinate."""
-
-    associates: Mapping[str, tuple[str, ...]]
-    safe: frozenset[str]
-
-    @functools.cached_property
-    def nouns(self) -> frozenset[str]:
-        """Every word of the associations, as the file spells it."""
-        return frozenset(self.associates).union(*self.associates.values())
-
-    @functools.cached_property
-    def spelling(self) -> dict[str, str]:
-        """Lower-cased word to the file's spelling, which is "TV" for "tv"."""
-        return {noun.lower(): noun for noun in sorted(self.nouns)}
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What ``annotations.json`` says of an image: words that are true, and targets that models tend to invent."""
-
-    truth: tuple[str, ...]
-    hallu: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Question:
-    """A yes/no question of ``annotations.json``: its type, a key of `TYPES`, and its answer, "yes" or "no"."""
-
-    type: str
-    truth: str
-
-
-@dataclass(frozen=True)
-class Annotations:
-    """``annotations.json`` by id: images to describe and questions to answer."""
-
-    scenes: Mapping[int, Scene]
-    questions: Mapping[int, Question]
-
-
-Path = str | os.PathLike[str]
-
-
-def read_annotations(annotations: Path | Sequence[Any]) -> Annotations:
-    """Read ``annotations.json``, given as its path or parsed.
-
-    Raises `ValueError` that names the file and the entry for what is missing, repeated or unknown.
-    """
-    content, name = _loaded(annotations, "annotations")
-    scenes: dict[int, Scene] = {}
-    questions: dict[int, Question] = {}
-    for where, entry in _entries(content, name, ("id", "type", "truth")):
-        if entry["type"] == "generative":
-            truth = _texts(entry["truth"], f"{where}: truth")
-            scenes[entry["id"]] = Scene(truth, _texts(entry.get("hallu"), f"{where}: hallu"))
-        elif isinstance(entry["type"], str) and entry["type"] in TYPES:
-            try:
-                questions[entry["id"]] = Question(entry["type"], yesno.label(entry["truth"]))
-            except ValueError as error:
-                raise ValueError(f"{where}: {error}") from None
-        else:
-            raise ValueError(f"{where}: unknown type {entry['type']!r}; allowed: generative, {', '.join(TYPES)}")
-    return Annotations(scenes, questions)
-
-
-def read_vocabulary(relation: Path | Mapping[str, Any], safe_words: Path | Iterable[str]) -> Vocabulary:
-    """Read ``relation.json`` and ``safe_words.txt``, each given as its path or parsed.
-
-    Raises `ValueError` that names the file and the entry that is not as expected.
-    """
-    content, name = _loaded(relation, "relation")
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{name} holds a {type(content).__name__}, expected words with lists of associated words")
-    associates = {word: _texts(related, f"{name}: {word!r}") for word, related in content.items()}
-    lines = _lines(safe_words) if isinstance(safe_words, (str, os.PathLike)) else list(safe_words)
-    safe = (word.strip() for word in _texts(lines, "safe_words"))
-    return Vocabulary(associates, frozenset(word for word in safe if word))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{os.fspath(path)} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-
-
-def read_images(queries: Path | Sequence[Any]) -> dict[int, str]:
-    """Return the image of every id in a query file such as ``query_all.json``, given as its path or parsed."""
-    content, name = _loaded(queries, "queries")
-    return {
-        entry["id"]: _text(entry["image"], f"{where}: image") for where, entry in _entries(content, name, ("image",))
-    }
-
-
-def read_responses(responses: Path | Sequence[Any]) -> dict[int, str]:
-    """Return the responses of a file ``[{"id": 1, "response": "..."}, ...]`` by id, given as its path or parsed."""
-    content, name = _loaded(responses, "responses", "write it again")
-    return {
-        entry["id"]: _text(entry["response"], f"{where}: response")
-        for where, entry in _entries(content, name, ("response",))
-    }
-
-
-def _loaded(source: Any, argument: str, again: str = "fetch it again") -> tuple[Any, str]:
-    if not isinstance(source, (str, os.PathLike)):
-        return source, argument
-    return json_files.load(source, again), os.fspath(source)
-
-
-def _entries(content: Any, name: str, keys: tuple[str, ...]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the entries of a list of objects with ids, each with its place for messages."""
-    if isinstance(content, Mapping) or not isinstance(content, Iterable):
-        raise ValueError(f"{name} holds a {type(content).__name__}, expected a list of objects with ids")
-    placed = []
-    for position, entry in enumerate(content):
-        where = f"{name}[{position}]"
-        if not isinstance(entry, Mapping):
-            raise ValueError(f"{where} is a {type(entry).__name__}, expected an object")
-        if absent := [key for key in dict.fromkeys(("id", *keys)) if key not in entry]:
-            raise ValueError(f"{where} has no {', '.join(absent)}")
-        if not isinstance(entry["id"], int) or isinstance(entry["id"], bool):
-            raise ValueError(f"{where}: id must be a whole number, got {entry['id']!r}")
-        placed.append((f"{where} (id {entry['id']})", entry))
-    if twice := repeated(entry["id"] for _, entry in placed):
-        raise ValueError(f"{name}: ids that occur more than once: {name_some(twice)}; keep one of each")
-    return placed
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{where} must be text, got {value!r} ({type(value).__name__})")
-    return value
-
-
-def _texts(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{where} must be a list of words, got {value!r}")
-    return tuple(_text(word, where) for word in value)
-
-
 # Generative
-
-_NEVER_NOUNS = frozenset(["can", "hot"])
-"""Words of the vocabulary that captions use as a verb ("can be seen") and an adjective, hardly ever as nouns."""
-
-_VECTORS = "en_core_web_lg"
-_THRESHOLD = 0.8
-
-
-def check(mode: str = "reference", similarity: str = "none") -> None:
-    """Load everything that `mode` and `similarity` need; call it before generation.
-
-    Raises `ValueError` for an unknown name and `RuntimeError`, with the command to run, when NLTK, spaCy or
-    their data are asked for and missing.
-    """
-    if mode not in MODES:
-        raise ValueError(f"unknown AMBER mode {mode!r}; allowed: {', '.join(MODES)}")
-    if similarity not in SIMILARITIES:
-        raise ValueError(f"unknown AMBER similarity {similarity!r}; allowed: {', '.join(SIMILARITIES)}")
-    if mode == "nltk":
-        _nltk()
-    if similarity == "spacy":
-        _spacy()
-
-
-def nouns(response: str, vocabulary: Vocabulary, mode: str = "reference") -> list[str]:
-    """Return the nouns of a response that the vocabulary knows, in order, duplicates included."""
-    check(mode)
-    if not isinstance(response, str):
-        raise TypeError(f"a response must be text, got {response!r} ({type(response).__name__})")
-    if mode == "nltk":
-        nltk = _nltk()
-        lemmatize = nltk.WordNetLemmatizer().lemmatize
-        tagged = nltk.pos_tag(nltk.word_tokenize(response))
-        lemmas = [lemmatize(word) for word, tag in tagged if tag.startswith("NN")]
-        return [lemma for lemma in lemmas if lemma in vocabulary.nouns]
-    known = vocabulary.spelling
-    tokens = [token for token in words.tokens(response) if token not in _NEVER_NOUNS]
-    singulars = [token if token in known else words.singular(token, known) for token in tokens]
-    return [known[singular] for singular in singulars if singular in known]
-
-
-_WORD = re.compile(r"\w+(?:[-/.]\w+)*")
-
-
-def places(response: str, listed: Iterable[str]) -> list[tuple[int, int, str]]:
-    """Return start, end and noun of each word of a response that is one of the nouns, or its plural."""
-    known = {noun.lower(): noun for noun in listed}
-    found = [(word, word[0].lower()) for word in _WORD.finditer(response)]
-    singulars = [(word, token if token in known else words.singular(token, known)) for word, token in found]
-    return [(word.start(), word.end(), known[singular]) for word, singular in singulars if singular in known]
 
 
 def record_generative(
@@ -389,8 +183,8 @@ def record_generative(
         if noun in invented:
             marked.add(invented[noun])
         if similarity == "spacy":
-            marked.update(_similar(noun, invented))
-            if same := _similar(noun, true):
+            marked.update(similar(noun, invented))
+            if same := similar(noun, true):
                 covered.update(same)
                 continue
         hallucinated.append(noun)
@@ -421,43 +215,6 @@ def _names(listed: tuple[str, ...], vocabulary: Vocabulary) -> dict[str, int]:
     for position, word in enumerate(listed):
         names.setdefault(word, position)
     return names
-
-
-def _similar(noun: str, names: Mapping[str, int]) -> list[int]:
-    """Return the position of the first name that means the same, in a list, which is empty without one."""
-    return [names[name] for name in names if _cosine(noun, name) > _THRESHOLD][:1]
-
-
-@functools.lru_cache(maxsize=1 << 18)
-def _cosine(word: str, other: str) -> float:
-    return float(_vector(word).similarity(_vector(other)))
-
-
-@functools.lru_cache(maxsize=1 << 12)
-def _vector(word: str) -> Any:
-    return _spacy()(word)
-
-
-@functools.lru_cache(maxsize=1)
-def _spacy() -> Callable[[str], Any]:
-    run = f"pip install spacy && python -m spacy download {_VECTORS}"
-    try:
-        spacy = importlib.import_module("spacy")
-    except ImportError as error:
-        raise RuntimeError(f'AMBER similarity "spacy" needs spaCy; run: {run}') from error
-    try:
-        pipeline: Callable[[str], Any] = spacy.load(_VECTORS)
-    except OSError as error:
-        raise RuntimeError(f'AMBER similarity "spacy" needs the vectors {_VECTORS}; run: {run}') from error
-    return pipeline
-
-
-def _nltk() -> Any:
-    try:
-        words.check_nltk()
-    except RuntimeError as error:
-        raise RuntimeError(str(error).replace("CHAIR", "AMBER", 1)) from error
-    return importlib.import_module("nltk")
 
 
 def aggregate_generative(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from numbers import Integral
 from typing import Any, NamedTuple
 
-from hallu_tasks import json_files
+from hallu_tasks.files import json_files
 from hallu_tasks.scoring import vocabulary, words
 from hallu_tasks.scoring.keyed import name_some, repeated
 from hallu_tasks.scoring.ratios import Ratio, evaluate, total

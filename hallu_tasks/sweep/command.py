@@ -11,8 +11,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hallu_tasks import benchmarks, differences, report, results, whole_file
-from hallu_tasks.results import Run
+from hallu_tasks import report
+from hallu_tasks.benchmarks import table as benchmarks
+from hallu_tasks.compare import differences
+from hallu_tasks.files import whole_file
+from hallu_tasks.runs import results
+from hallu_tasks.runs.results import Run
 from hallu_tasks.sweep import grid, runs, table
 from hallu_tasks.sweep.runs import Job, Outcome
 from hallu_tasks.sweep.table import Line, Point

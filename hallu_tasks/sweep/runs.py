@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from hallu_tasks import results, whole_file
+from hallu_tasks.files import whole_file
+from hallu_tasks.runs import results
 from hallu_tasks.sweep.grid import Cell
 from registry.evaluation import launch
 from registry.runs import source

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from hallu_tasks import benchmarks, scores
-from hallu_tasks.results import Run, Sample
+from hallu_tasks.benchmarks import table as benchmarks
+from hallu_tasks.runs import scores
+from hallu_tasks.runs.results import Run, Sample
 
 __all__ = ["Line", "Point", "as_json", "line", "points", "text"]
 

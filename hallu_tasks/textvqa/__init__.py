@@ -1,1 +1,1 @@
-"""TextVQA as lmms-eval tasks."""
+"""TextVQA: tasks for lmms-eval, documents and metrics."""

@@ -61,12 +61,14 @@ COMMANDS: Mapping[str, Command] = {
         passes_on=True,
     ),
     "compare": Command(
-        "compare runs of lmms-eval document by document", "hallu_tasks.compare:run", "hallu_tasks.compare:arguments"
+        "compare runs of lmms-eval document by document",
+        "hallu_tasks.report.command:run",
+        "hallu_tasks.report.command:arguments",
     ),
     "show": Command(
         "show where a run's results come from, and how to repeat it",
-        "hallu_tasks.show:run",
-        "hallu_tasks.show:arguments",
+        "hallu_tasks.runs.command:run",
+        "hallu_tasks.runs.command:arguments",
     ),
     "sweep": Command(
         "run a method at many settings, and compare them",
@@ -80,13 +82,13 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "score": Command(
         "score files of captions or answers that other code wrote",
-        "hallu_tasks.score:run",
-        "hallu_tasks.score:arguments",
+        "hallu_tasks.score.command:run",
+        "hallu_tasks.score.command:arguments",
     ),
     "data": Command(
         "check the benchmarks' data, and say where to get them",
-        "hallu_tasks.data.check:run",
-        "hallu_tasks.data.check:arguments",
+        "hallu_tasks.benchmarks.command:run",
+        "hallu_tasks.benchmarks.command:arguments",
     ),
     "diagnose": Command(
         "look into a model while it answers",

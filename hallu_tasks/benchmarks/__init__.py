@@ -1,0 +1,1 @@
+"""The table of the benchmarks, the documents of each task, and ``hallu data``."""

@@ -1,0 +1,1 @@
+"""``hallu score``: score the files of answers that other code wrote, without a model."""
