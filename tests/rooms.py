@@ -15,15 +15,15 @@ REGISTRY: dict[str, str] = {
     "registry.terminal": "text as wide as the terminal",
     "registry.moved": "former import paths, each with a warning",
     "registry.files": "YAML as plain data, and typed access to it with errors that name file and key",
-    "registry.installation": "this distribution, the version ranges of what it requires, and files that hide its packages",
+    "registry.installation": "this distribution, the version ranges of what it requires, files that hide its packages",
     "registry.runner": "the contact layer of lmms-eval, which alone knows its names and shapes",
-    "registry.cards": "the methods" cards (YAML), their parameters, and lists of layers",
+    "registry.cards": "the methods' cards (YAML), their parameters, and lists of layers",
     "registry.model_families": "the model families (YAML), and which method works on which",
-    "registry.plugins": "entry points of other distributions; methods and model ids by name, their code imported on first use",
+    "registry.plugins": "other distributions' entry points; methods and model ids by name, imported on first use",
     "registry.arguments": "`--model_args`: sorted by method, coerced, checked against the cards; preset files",
     "registry.task_search": "task folders, the tasks in them, and how lmms-eval learns of them",
-    "registry.runs": "what a run leaves: code, versions and checkpoint behind it, how it ended, its command line without secrets",
-    "registry.evaluation": "lmms-eval with an exit status that tells the truth; `hallu run` and `python -m registry.evaluation`",
+    "registry.runs": "what a run leaves: code, versions and checkpoint behind it, how it ended, its command line",
+    "registry.evaluation": "lmms-eval with an exit status that tells the truth; `hallu run`",
     "registry.commands": "the command `hallu`, its listings, completion, and `hallu doctor`",
     "registry": "the facade: methods, families, models and tasks",
 }
@@ -52,7 +52,31 @@ HALLU_TASKS: dict[str, str] = {
     "hallu_tasks.metrics": "modules for `evaluate.load`",
 }
 
-HALLU_MODELS: dict[str, str] = {}
+HALLU_MODELS: dict[str, str] = {
+    "hallu_models.layout": "the columns of a row: image, padding, in front of the image, behind it",
+    "hallu_models.observations": "arrays with named axes: what a method saw and did",
+    "hallu_models.notes": "what an error says of its place",
+    "hallu_models.pictures": "pictures decoded whole or refused",
+    "hallu_models.hosts": "the contact layer of transformers and torch, which alone knows their names and shapes",
+    "hallu_models.conversations": "conversations as chat messages, their images, and what they must be",
+    "hallu_models.processing": "from conversations to model inputs: template, batch, image columns and features",
+    "hallu_models.engines": "the edit points, one a file; passes over a prompt; the negative branch",
+    "hallu_models.interventions": "the contract of a method with all that it may use, and the methods, one a file",
+    "hallu_models.methods": "from what a user writes to methods bound to a model",
+    "hallu_models.session": "a plan of what acts where, what is kept from step to step, one generation after another",
+    "hallu_models.self_check": "the proof on the loaded model, before its first answer",
+    "hallu_models.attaching": "`attach`: a method on a model, and off again",
+    "hallu_models.generation": "from conversations to answers",
+    "hallu_models.loading": "`load`, and the host that answers conversations",
+    "hallu_models.checkpoint_findings": "what `hallu doctor` finds about a checkpoint",
+    "hallu_models.adapter": "the model class that lmms-eval runs; recovery, caches, provenance, ranks",
+    "hallu_models.models": "a class a model id",
+    "hallu_models.entry_points": "what lmms-eval loads on every start",
+    "hallu_models.demo": "the demo model: scenes, training, checkpoint",
+    "hallu_models.diagnostics": "`hallu diagnose`: readings and pictures of what models and methods do",
+    "hallu_models.calibrate": "`hallu calibrate`: settings found on a model",
+    "hallu_models": "the facade: `load`, `attach`, `conversation`",
+}
 
 PACKAGES: dict[str, dict[str, str]] = {
     "registry": REGISTRY,

@@ -481,7 +481,7 @@ def test_none_is_what_holds_where_an_argument_is_not_given(absent, monkeypatch):
         given.update(options)
         raise InterruptedError
 
-    monkeypatch.setattr(adapter, "load", loading)
+    monkeypatch.setattr(adapter.model, "load", loading)
     names = ("dtype", "revision", "attn_implementation", "device_map", "quantization")
     with pytest.raises(InterruptedError):
         models.hallu(pretrained="demo", method=absent, device=absent, **dict.fromkeys(names, absent))
@@ -498,7 +498,7 @@ def test_remote_code_is_trusted_where_it_says_so(given, switched, monkeypatch):
     def loading(pretrained, *, trust_remote_code, **_):
         raise InterruptedError(trust_remote_code)
 
-    monkeypatch.setattr(adapter, "load", loading)
+    monkeypatch.setattr(adapter.model, "load", loading)
     with pytest.raises(InterruptedError) as caught:
         models.llava_base(pretrained="demo", device="cpu", trust_remote_code=given)
     assert caught.value.args == (switched,)
@@ -534,7 +534,7 @@ def test_a_checkpoint_of_another_family_is_refused(tmp_path, monkeypatch):
         object.__setattr__(host, "family", "blip")
         return host
 
-    monkeypatch.setattr(adapter, "load", other_family)
+    monkeypatch.setattr(adapter.model, "load", other_family)
     with pytest.raises(ValueError, match=r"llava_vhr.*not of the family llava; use --model blip_vhr"):
         models.llava_vhr(pretrained="demo", device="cpu")
 

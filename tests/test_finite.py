@@ -19,9 +19,9 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 import hallu_models
 from hallu_models import generation, models
 from hallu_models.adapter import DocumentError
-from hallu_models.finite import NotFinite
 from hallu_models.hosts import generate
 from hallu_models.interventions.base import Intervention
+from hallu_models.session.finite import NotFinite
 
 BATCH = prompts(MIXED)
 STEPS = 6

@@ -10,7 +10,6 @@ from grounds import CONCERNED, GROUNDS, REINSPECTED
 from test_families import ROWS, STRONG, picture
 
 import hallu_models
-from hallu_models import self_check
 from hallu_models.conversations import conversation
 from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.hosts.mismatch import HostMismatch
@@ -40,7 +39,7 @@ def host():
 def answers(host, arm):
     """Tokens of a batch, greedy and by beams, or the error that refuses to give any."""
     method, options = ARMS[arm]
-    self_check._PROVEN.pop(host.model, None)
+    proof._PROVEN.pop(host.model, None)
     given = {**STRONG[method], **options, "other_images": OTHER, "observe": False}
     try:
         return [
@@ -50,7 +49,7 @@ def answers(host, arm):
     except NAMED as error:
         return error
     finally:
-        self_check._PROVEN.pop(host.model, None)
+        proof._PROVEN.pop(host.model, None)
 
 
 @pytest.fixture(scope="module")

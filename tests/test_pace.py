@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hallu_models import pace
+from hallu_models.adapter import pace
 
 
 def lines(total, batches):

@@ -16,7 +16,8 @@ import pytest
 from lmms_eval.api.instance import Instance
 from PIL import Image
 
-from hallu_models import models, provenance
+from hallu_models import models
+from hallu_models.adapter import provenance
 from registry.runs import source
 from registry.runs.command_line import redacted
 

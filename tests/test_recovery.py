@@ -14,8 +14,8 @@ from lmms_eval.api.instance import GenerationResult, TokenCounts
 from lmms_eval.loggers import EvaluationTracker
 from loguru import logger
 
-from hallu_models import results_saved
-from hallu_models.recovery import Answers
+from hallu_models.adapter import results_saved
+from hallu_models.adapter.recovery import Answers
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def test_the_next_run_has_them_with_their_counts():
 
 
 def test_a_batch_is_one_write_and_at_most_one_sync(monkeypatch):
-    from hallu_models import recovery
+    from hallu_models.adapter import recovery
 
     monkeypatch.setattr(recovery, "SYNC_SECONDS", 0)
     calls = []
@@ -157,7 +157,7 @@ def test_a_folder_that_cannot_be_written_is_one_warning(folder, warnings):
 
 HOLD = """
 import sys
-from hallu_models.recovery import Answers
+from hallu_models.adapter.recovery import Answers
 with Answers("run") as kept:
     print("held", flush=True)
     sys.stdin.read()

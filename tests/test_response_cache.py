@@ -17,7 +17,8 @@ from lmms_eval.api.instance import Instance
 from lmms_eval.caching.response_cache import ResponseCache
 
 import hallu_tasks
-from hallu_models import models, response_cache
+from hallu_models import models
+from hallu_models.adapter import response_cache
 from registry.runner.mismatch import RunnerMismatch
 from registry.runs import source
 

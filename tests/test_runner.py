@@ -22,7 +22,8 @@ from lmms_eval.models.model_utils import gen_metrics
 from lmms_eval.tasks import TaskManager
 from loguru import logger
 
-from hallu_models import entry_points, models, response_cache, results_saved
+from hallu_models import entry_points, models
+from hallu_models.adapter import response_cache, results_saved
 from registry.commands import doctor
 from registry.evaluation import process
 from registry.runner import answers, model_class, names, program, requests, saving, task_hook, tasks
@@ -118,7 +119,7 @@ def test_documents_that_are_not_handed_over_end_the_run(model):
 @pytest.mark.parametrize("name", ["GenerationResult", "TokenCounts", "unwrap_generation_output"])
 def test_answers_of_another_kind_are_refused_before_a_model_is_loaded(name, monkeypatch):
     monkeypatch.delattr(instance, name)
-    monkeypatch.setattr("hallu_models.adapter.load", None)
+    monkeypatch.setattr("hallu_models.adapter.model.load", None)
     with refused(f"no lmms_eval.api.instance.{name}"):
         models.llava_base(pretrained="demo", device="cpu")
 

@@ -13,6 +13,7 @@ import registry
 from hallu_models import self_check
 from hallu_models.hosts import forward
 from hallu_models.hosts.host import UnsupportedModel
+from hallu_models.self_check import proof
 from registry.commands import cli
 
 SETS = {
@@ -55,9 +56,9 @@ def test_what_a_family_lacks_is_refused_by_name(family, engine):
 def unproven():
     """A host on which nothing was proved yet, and nothing stays proved."""
     found = host("llava")
-    self_check._PROVEN.pop(found.model, None)
+    proof._PROVEN.pop(found.model, None)
     yield found
-    self_check._PROVEN.pop(found.model, None)
+    proof._PROVEN.pop(found.model, None)
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def runs(monkeypatch):
         made.append(tuple(engines))
         return check(host, engines, *rest)
 
-    monkeypatch.setattr(self_check, "check", counted)
+    monkeypatch.setattr(proof, "check", counted)
     return made
 
 

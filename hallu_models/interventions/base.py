@@ -114,6 +114,10 @@ class Intervention:
         """Whether the caller has to give another image for each image of the prompt."""
         return False
 
+    def other_image_pick(self) -> str:
+        """How lmms-eval's adapter chooses the other image: "random", or "least_similar" by mean image feature."""
+        return "random"
+
     # Hooks, in the order in which a forward runs them.
 
     def read(self, prompt: Prompt) -> None:

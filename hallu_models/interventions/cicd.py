@@ -38,6 +38,9 @@ class CICD(Intervention):
     def needs_other_image(self) -> bool:
         return True
 
+    def other_image_pick(self) -> str:
+        return self.pick
+
     def negative(self, prompt: Prompt) -> Negative:
         return Negative(prompt.run.other_images(self.name), prompt.layout.has_image)
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hallu_models import finite
 from hallu_models.conversations import chosen_images
 from hallu_models.engines import branches
 from hallu_models.engines.passes import Passes
@@ -22,7 +21,7 @@ from hallu_models.hosts.host import Host
 from hallu_models.interventions import Answer, Intervention
 from hallu_models.notes import noted, notes
 from hallu_models.observations import Observation
-from hallu_models.session import prompts
+from hallu_models.session import finite, prompts
 from hallu_models.session.answering import Answering, Beside
 from hallu_models.session.owners import held, refuse_nesting
 from hallu_models.session.plan import Plan

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import random
 import sys
 import time
 from collections import defaultdict
@@ -18,17 +16,17 @@ from loguru import logger
 from tqdm import tqdm
 
 import registry
-from hallu_models import generation, methods, pictures, provenance, ranks, response_cache, results_saved, self_check
-from hallu_models.conversations import Conversation, chosen_images, images_of
-from hallu_models.finite import NotFinite
+from hallu_models import generation, methods, self_check
+from hallu_models.adapter import provenance, ranks, response_cache, results_saved
+from hallu_models.adapter.documents import DocumentError, Documents, OtherImages, said
+from hallu_models.adapter.pace import Pace, peak_memory
+from hallu_models.adapter.recovery import Answers, digest
+from hallu_models.conversations import chosen_images
 from hallu_models.hosts import generate, processors
 from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.loading import load
-from hallu_models.notes import notes
-from hallu_models.pace import Pace, peak_memory
-from hallu_models.processing import image_features
-from hallu_models.recovery import Answers, digest
 from hallu_models.session import Session
+from hallu_models.session.finite import NotFinite
 from registry.arguments import model_args, params
 from registry.runner import answers as runner_answers
 from registry.runner import model_class
@@ -44,13 +42,6 @@ _OPTIONS = (
 )  # fmt: skip
 
 _Base: Any = model_class.base()
-
-OTHER_DOCUMENTS = 100
-"""How many documents are tried to find another image, or are candidates for the least similar one."""
-
-
-class DocumentError(RuntimeError):
-    """A document that could not be answered, by its method, task, split and number, and why."""
 
 
 class HalluModel(_Base):
@@ -152,8 +143,14 @@ class HalluModel(_Base):
         with ranks.ending_all(self._world_size):
             self.proof = self_check.prove(self.host, self.interventions, branch)
         self.seed = seed
-        self._features: dict[bytes, torch.Tensor] = {}
         self.system_prompt = self._resolve_system_prompt(system_prompt)
+        self.documents = Documents(
+            chosen or "none",
+            lambda: self.task_dict,
+            lambda messages: self._apply_system_prompt(messages, self.system_prompt),
+        )
+        pick = next((item.other_image_pick() for item in self.interventions if item.needs_other_image()), "random")
+        self.others = OtherImages(self.host, self.documents, chosen or "none", seed, pick)
         self.run = {
             "model_id": self.model_id,
             "method": chosen or "none",
@@ -219,7 +216,7 @@ class HalluModel(_Base):
         missing = [index for index in missing if first.get(keys[index] or "", index) == index]
         session = Session(self.host, self.interventions, branch=self.branch, images=self.images)
         if self._needs_other_images:
-            self._require_other_documents(requests)
+            self.others.require(requests)
         began, tokens = time.perf_counter(), 0
         expected = Pace(len(missing), began)
         try:
@@ -333,14 +330,14 @@ class HalluModel(_Base):
             torch.cuda.empty_cache()
 
     def _generate(self, batch: list[Instance], session: Session) -> list[Answer]:
-        conversations = [self._conversation(request) for request in batch]
+        conversations = [self.documents.conversation(request) for request in batch]
         given = runner_requests.read(batch[0]).generation
         until = given.get("until") or ()
         options = _generate_options(given)
         try:
             if self._needs_other_images:
                 pairs = zip(batch, conversations)
-                session.other_images = [image for pair in pairs for image in self._other_images(*pair)] or None
+                session.other_images = [image for pair in pairs for image in self.others.of(*pair)] or None
             answers = generation.generate_in(
                 session, conversations, until=[until] if isinstance(until, str) else until, **options
             )
@@ -350,89 +347,14 @@ class HalluModel(_Base):
             if len(batch) > 1 and should_reduce_batch_size(error):
                 raise
             if isinstance(error, NotFinite):
-                raise DocumentError(f"{self._place(batch[error.row])}: {_said(error)}") from error
+                raise DocumentError(f"{self.documents.place(batch[error.row])}: {said(error)}") from error
             others = f" and the {len(batch) - 1} documents batched with it" if len(batch) > 1 else ""
-            raise DocumentError(f"{self._place(batch[0])}{others}: {_said(error)}") from error
+            raise DocumentError(f"{self.documents.place(batch[0])}{others}: {said(error)}") from error
         return [runner_answers.answer(one.text, one.prompt_tokens, one.tokens) for one in answers]
-
-    def _conversation(self, request: Instance) -> list[dict[str, Any]]:
-        """The request's messages with loaded images."""
-        _, doc_to_messages, _, doc_id, task, split = runner_requests.read(request)
-        documents = self._documents(task, split)
-        try:
-            # Data sets decode an image when its document is read.
-            with pictures.truncation_off():
-                messages = doc_to_messages(documents[doc_id])
-                messages = self._apply_system_prompt(messages, self.system_prompt)
-                images = iter([pictures.decoded(one, "a picture") for one in images_of(messages)])
-            return [{**message, "content": _with_images(message["content"], images)} for message in messages]
-        except Exception as error:
-            raise DocumentError(f"{self._place(request)}: {_said(error)}") from error
-
-    def _place(self, request: Instance) -> str:
-        _, _, _, doc_id, task, split = runner_requests.read(request)
-        return f"method {self.run['method']}, task {task}, split {split}, document {doc_id}"
-
-    def _documents(self, task: str, split: str) -> Any:
-        return model_class.documents(self.task_dict, task, split)
 
     @property
     def _needs_other_images(self) -> bool:
         return any(item.needs_other_image() for item in self.interventions)
-
-    def _require_other_documents(self, requests: list[Instance]) -> None:
-        for task, split in {runner_requests.read(request)[-2:] for request in requests}:
-            if len(self._documents(task, split)) < 2:
-                raise ValueError(
-                    f"task {task}: {self.run['method']} contrasts with another image of the same task, "
-                    f"and split {split} has only one document"
-                )
-
-    def _other_images(self, request: Instance, messages: Conversation) -> list[Any]:
-        """For each image of the request, one of another document: the same choice in every run and batch."""
-        _, doc_to_messages, _, doc_id, task, split = runner_requests.read(request)
-        own = images_of(messages)
-        documents = self._documents(task, split)
-        rng = random.Random(f"{self.seed} {task} {split} {doc_id}")
-        wanted = len(own) if self._pick == "random" else OTHER_DOCUMENTS
-        found: list[Any] = []
-        for _ in range(OTHER_DOCUMENTS):
-            if len(found) >= wanted or not own:
-                break
-            number = rng.randrange(len(documents))
-            try:
-                with pictures.truncation_off():
-                    other = images_of(doc_to_messages(documents[number]))
-            except Exception as error:
-                raise DocumentError(
-                    f"{self._place(request)}: the other image, of document {number}: {_said(error)}"
-                ) from error
-            found += [image for image in other if all(image.tobytes() != mine.tobytes() for mine in own)]
-        if len(found) < len(own):
-            raise DocumentError(
-                f"{self._place(request)}: no other image in {OTHER_DOCUMENTS} random documents of the task"
-            )
-        return found[: len(own)] if self._pick == "random" else [self._least_similar(image, found) for image in own]
-
-    @property
-    def _pick(self) -> str:
-        return next(
-            (item.parameters().get("pick", "random") for item in self.interventions if item.contrasts()), "random"
-        )
-
-    def _least_similar(self, image: Any, others: list[Any]) -> Any:
-        """Of the others, the one whose mean image feature has the smallest cosine with the image's."""
-        mine = self._feature(image)
-        return min(others, key=lambda other: float(mine @ self._feature(other)))
-
-    def _feature(self, image: Any) -> torch.Tensor:
-        """The model's mean image feature (D,) on the unit sphere, in float32."""
-        key = hashlib.sha256(image.tobytes()).digest()
-        if key not in self._features:
-            with torch.inference_mode():
-                mean = image_features(self.host, [image]).float().mean(dim=0)
-            self._features[key] = (mean / mean.norm()).cpu()
-        return self._features[key]
 
     def _progress(self, total: int) -> Any:
         """A bar on a terminal; one line every half minute in a log file."""
@@ -461,17 +383,6 @@ def _generate_options(options: Mapping[str, Any]) -> dict[str, Any]:
     chosen.setdefault("max_new_tokens", 256)
     chosen.setdefault("do_sample", (chosen.get("temperature") or 0) > 0)
     return chosen
-
-
-def _with_images(content: Any, images: Iterator[Any]) -> Any:
-    if isinstance(content, str):
-        return content
-    return [{"type": "image", "image": next(images)} if part["type"] == "image" else part for part in content]
-
-
-def _said(error: Exception) -> str:
-    """The error, and where it arose."""
-    return f"{type(error).__name__}: {error}" + "".join(f" ({note})" for note in notes(error))
 
 
 def _positive(name: str, value: Any) -> int:

@@ -33,7 +33,7 @@ from hallu_models.hosts import host as hosts
 from hallu_models.hosts.host import Host, UnsupportedModel
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions.base import Intervention
-from hallu_models.probes import (
+from hallu_models.self_check.probes import (
     STEPS,
     AttentionOutputProbe,
     BranchProbe,
