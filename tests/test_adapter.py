@@ -512,7 +512,7 @@ def test_every_argument_of_the_model_class_has_a_type():
 
     own = set(inspect.signature(adapter.HalluModel.__init__).parameters)
     assert own - {"self", "batch_size", "max_batch_size", "parameters"} == set(model_args.MODEL)
-    assert set(model_args.LOADING) | {"quantization"} == set(inspect.signature(adapter.load).parameters)
+    assert set(model_args.LOADING) | {"quantization"} == set(inspect.signature(adapter.model.load).parameters)
 
 
 def test_the_generic_id(load):

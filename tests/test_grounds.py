@@ -14,6 +14,7 @@ from hallu_models.conversations import conversation
 from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.loading import inspect
+from hallu_models.self_check import proof
 
 PAGE = Path(hallu_models.__file__).parent / "hosts" / "README.md"
 ARMS = {

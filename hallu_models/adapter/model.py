@@ -290,7 +290,7 @@ class HalluModel(_Base):
         context, _, options, doc_id, task, split = runner_requests.read(request)
         if _generate_options(options)["do_sample"]:
             return None
-        fingerprint = getattr(self._documents(task, split), "_fingerprint", None)
+        fingerprint = getattr(self.documents.of(task, split), "_fingerprint", None)
         return digest(task, split, doc_id, context, options, fingerprint)
 
     def _batches(self, requests: list[Instance], indices: list[int]) -> Iterator[list[int]]:
