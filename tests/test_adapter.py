@@ -527,7 +527,7 @@ def test_the_generic_id(load):
 def test_a_checkpoint_of_another_family_is_refused(tmp_path, monkeypatch):
     from hallu_models import adapter
 
-    real = adapter.load
+    real = adapter.model.load
 
     def other_family(*arguments, **options):
         host = real(*arguments, **options)

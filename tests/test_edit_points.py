@@ -366,6 +366,18 @@ def test_state_follows_the_beams(toy, branch):
     assert float((alone - output.sequences_scores).abs().amax()) < 1e-3
 
 
+@pytest.mark.parametrize("toy", [Slow(), Echo(), Counting()], ids=["layer", "generation", "negative rows"])
+def test_state_belongs_to_its_row_when_sampling(toy):
+    """Two sampled answers a prompt: each has the logits that its tokens get when they are forced alone."""
+    model, batch = tiny("grouped"), prompts(MIXED, HAS_IMAGE)
+    torch.manual_seed(0)
+    with torch.no_grad(), Session(loading.inspect(model), (toy,)).attached():
+        tokens, logits = scored(model, batch, STEPS, do_sample=True, num_return_sequences=2)
+    for answer in (0, 3, 5, 7):
+        alone = answered(model, (toy,), take(batch, answer // 2), tokens[answer : answer + 1])
+        assert apart(logits[:, answer], alone[:, 0]) < 1e-5
+
+
 def test_state_without_rows_is_refused():
     class Odd(Toy):
         def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
