@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 from hallu_tasks.benchmarks import table
 
@@ -21,14 +20,7 @@ HEADLINE = {
 
 
 def run(*command, cwd, check=True, **environment):
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
-        timeout=900,
-    )
+    done = warm.started([str(part) for part in command], cwd, {"HF_HUB_OFFLINE": "1", **environment})
     assert not check or done.returncode == 0, done.stderr[-3000:]
     return done
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import official
 import pytest
+import warm
 from datasets import Dataset, Features, Image, Value
 
 from hallu_tasks.benchmarks import table
@@ -42,14 +42,7 @@ def command(folder, tasks, *more, processes=1, model="llava_base", pretrained="d
         "--batch_size", "16", "--output_path", folder / "out", "--log_samples", *more,
     ]  # fmt: skip
     folder.mkdir(exist_ok=True)
-    return subprocess.run(
-        list(map(str, line)),
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
-        timeout=900,
-    )
+    return warm.started(list(map(str, line)), folder, {"HF_HUB_OFFLINE": "1", **environment})
 
 
 def results(folder):
