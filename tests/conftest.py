@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 import pytest
 import torch
+import yaml
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
+
+runpy.run_path(str(Path(__file__).parent / "quick" / "sitecustomize.py"))["with_libyaml"](yaml)
 
 IMAGE, PAD, START, END = 3, 0, 1, 2
 IMAGE_TOKENS = 16

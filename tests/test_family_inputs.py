@@ -18,6 +18,7 @@ from hallu_models.engines.branches import MODES, Negative
 from hallu_models.hosts.inputs import read as decoder_inputs
 from hallu_models.interventions.base import Intervention
 from hallu_models.processing import image_features
+from hallu_models.session import prompts
 from registry.model_families.family import Cell
 
 
@@ -310,10 +311,9 @@ def test_a_prompt_longer_than_the_context(monkeypatch):
 def test_inputs_on_another_device():
     found = host("llava")
     inputs = processing.encode(found, conversations([0]))
-    with hallu_models.attach(found, "vhr") as session:
-        session._given = {**inputs, "input_ids": inputs["input_ids"].to("meta")}
-        with pytest.raises(ValueError, match="input_ids are on meta, the model's word embeddings on cpu"):
-            session._prompt(1)
+    elsewhere = {**inputs, "input_ids": inputs["input_ids"].to("meta")}
+    with pytest.raises(ValueError, match="input_ids are on meta, the model's word embeddings on cpu"):
+        prompts.read(found, elsewhere, 1)
 
 
 def test_families_with_exactly_one_image_say_so():

@@ -13,6 +13,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+import warm
 from lmms_eval.api.instance import Instance
 from PIL import Image
 
@@ -349,14 +350,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     }
     found = []
     for name, launcher in launchers.items():
-        subprocess.run(
-            [*launcher, *command, "--output_path", str(folder / name)],
-            check=True,
-            capture_output=True,
-            cwd=folder,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-            timeout=900,
-        )
+        changes = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        done = warm.started([*launcher, *command, "--output_path", str(folder / name)], folder, changes)
+        assert done.returncode == 0, done.stderr[-3000:]
         text = max((folder / name).rglob("*_results.json")).read_text()
         assert "abcdef" not in text
         found.append(json.loads(text)["config"]["resolved_cli_args"]["hallu"])

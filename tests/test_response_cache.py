@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from lmms_eval.api.instance import Instance
 from lmms_eval.caching.response_cache import ResponseCache
 
@@ -190,14 +190,12 @@ def test_answers_that_are_logged_under_no_key_are_refused_before_the_folder_take
 def test_the_real_runner_stops_before_it_generates(tmp_path: Path) -> None:
     def run() -> subprocess.CompletedProcess[str]:
         command = [
-            sys.executable, "-m", "registry.commands.cli", "run", "--model", "llava_vhr",
+            sys.executable, "-m", "registry.evaluation", "--model", "llava_vhr",
             "--model_args", "pretrained=demo", "--tasks", "hallu_demo_chair",
             "--limit", "4", "--batch_size", "4", "--output_path", "out",
             "--log_samples", "--use_cache", "cache",
         ]  # fmt: skip
-        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return warm.started(command, tmp_path, {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"})
 
     assert run().returncode == 0
     again = run()

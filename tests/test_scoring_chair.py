@@ -202,6 +202,11 @@ def test_mentions_are_the_objects_with_their_places(mode: str, caption: str):
         assert not caption[mention.start].isspace() and not caption[mention.end - 1].isspace()
 
 
+@pytest.mark.parametrize("mode", ["reference", "fixed"])
+def test_a_name_of_two_words_may_end_the_caption(mode: str):
+    assert chair.mentions("a traffic light", mode) == [("traffic light", 2, 15)]
+
+
 def test_a_mention_is_all_of_its_words():
     caption = "İt's a Traffic\nlight; two DOGS' toilet seat, and a man."
     assert [(mention.category, caption[mention.start : mention.end]) for mention in chair.mentions(caption)] == [

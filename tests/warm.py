@@ -30,14 +30,14 @@ def started(
     Raises TimeoutExpired.
     """
     environment = {**os.environ, **changes}
-    if not _fits(command[0], changes):
+    if (program := _program(command)) is None or not _same_imports(changes):
         return subprocess.run(
             command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
         )
     _start()
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder) / name) for name in ("stdout", "stderr")]
-        process = _FORKS.Process(target=_called, args=(list(command), str(cwd), environment, files))
+        process = _FORKS.Process(target=_called, args=(program, list(command), str(cwd), environment, files))
         process.start()
         process.join(timeout)
         if process.exitcode is None:
@@ -48,10 +48,16 @@ def started(
     return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
 
 
-def _fits(program: str, changes: Mapping[str, str]) -> bool:
-    """Whether a program can be forked from what is imported already."""
-    same = all(changes.get(name, os.environ.get(name)) == os.environ.get(name) for name in CHANGES_IMPORTS)
-    return same and Path(program).name in ("lmms-eval", "hallu")
+def _program(command: Sequence[str]) -> str | None:
+    """What is called, where it is one of those that can be forked."""
+    if Path(command[0]).name in ("lmms-eval", "hallu"):
+        return Path(command[0]).name
+    module = command[2] if list(command[:2]) == [sys.executable, "-m"] else None
+    return module if module in ("lmms_eval", "registry.evaluation") else None
+
+
+def _same_imports(changes: Mapping[str, str]) -> bool:
+    return all(changes.get(name, os.environ.get(name)) == os.environ.get(name) for name in CHANGES_IMPORTS)
 
 
 @functools.cache
@@ -67,18 +73,21 @@ def _start() -> None:
             os.environ["PYTHONPATH"] = before
 
 
-def _called(command: list[str], cwd: str, environment: dict[str, str], files: list[str]) -> None:
+def _called(program: str, command: list[str], cwd: str, environment: dict[str, str], files: list[str]) -> None:
     for number, file in zip((1, 2), files):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
-    sys.argv = command
-    program = Path(command[0]).name
+    sys.argv = command[2:] if command[1:2] == ["-m"] else command
     if program == "hallu":
         from registry.commands import cli
 
         sys.exit(cli.main())
+    if program == "registry.evaluation":
+        from registry.evaluation import process
+
+        sys.exit(process.main(sys.argv[1:]))
     from lmms_eval.cli import dispatch
 
     dispatch.main()

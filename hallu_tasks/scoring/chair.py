@@ -129,7 +129,7 @@ def _merged(singulars: list[str], reader: _Reader) -> Iterator[tuple[str, int, i
     start = 0
     while start < len(singulars):
         name, stop = singulars[start], start + 1
-        for size in range(longest, 1, -1) if name in reader.openers else ():
+        for size in range(min(longest, len(singulars) - start), 1, -1) if name in reader.openers else ():
             merged = merges.get(" ".join(singulars[start : start + size]))
             if merged is not None:
                 name, stop = merged, start + size

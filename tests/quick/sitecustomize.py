@@ -10,7 +10,10 @@ import importlib.util
 import sys
 
 
-def _with_libyaml(yaml) -> None:
+def with_libyaml(yaml) -> None:
+    if not yaml.__with_libyaml__:
+        return
+
     class Full(yaml.CFullLoader):
         def __init__(self, stream) -> None:
             super().__init__(stream)
@@ -35,8 +38,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
             def exec_module(module):
                 load(module)
-                if module.__with_libyaml__:
-                    _with_libyaml(module)
+                with_libyaml(module)
 
             spec.loader.exec_module = exec_module
         return spec
