@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.interventions.base import Intervention
 from registry import family as families
 from registry import layers, lazy, matrix, params, preset_file
@@ -85,7 +86,7 @@ def _refuse_cell(known: str | None, method: str) -> None:
     row = families.load().get(known or "")
     if row is not None and (found := matrix.cell(row, method)).status == "refused":
         works = [name for name in lazy.interventions().names() if matrix.cell(row, name).status != "refused"]
-        raise params.BadArgument(
+        raise UnsupportedModel(
             f"{method} is refused on the family {known}: {found.reason}; allowed there: {', '.join(works) or 'none'}"
         )
 

@@ -29,7 +29,7 @@ def methods() -> dict[str, Card]:
     """
     from registry import lazy
 
-    return {name: lazy.card(name) for name in lazy.interventions().names()}
+    return {name: lazy.listed(name) for name in lazy.interventions().names()}
 
 
 def families() -> dict[str, Family]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from registry.parameter import Parameter
 
 Fidelity = Literal["paper", "reconstructed", "port", "third-party"]
+NEEDS = ("attention", "other image", "image grid")
+"""Attention of the layers, to edit or look into; another image for each; image tokens in a grid over one picture."""
 FIDELITIES: tuple[str, ...] = get_args(Fidelity)
 
 
@@ -46,8 +48,10 @@ class Card:
     ``fidelity`` is ``paper`` (every step is published), ``reconstructed`` (parts are our own choice and are
     parameters), ``port`` (known through another project's implementation) or ``third-party`` (from another
     distribution, nothing known about it). ``mechanism`` holds the steps, each with its provenance.
-    ``identity`` is a setting at which the method is the plain model. ``presets`` holds, per model family,
-    the values that differ from the parameters' defaults or are published for it.
+    ``identity`` is a setting at which the method is the plain model, ``strong`` one at which it acts visibly on a model
+    of four layers and a handful of image tokens, for tests. ``needs`` tells what a model has to have, of ``NEEDS``; a
+    family may limit or lack it. ``presets`` holds, per model family, the values that differ from the parameters'
+    defaults or are published for it.
     """
 
     name: str
@@ -65,6 +69,8 @@ class Card:
     notes: tuple[str, ...]
     published: tuple[Published, ...]
     version: int
+    strong: Mapping[str, object] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of this name, None where there is none."""

@@ -12,7 +12,7 @@ import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from registry import DISTRIBUTION, arguments, cards, family, plugins, ranges, shadows, task_folders
+from registry import DISTRIBUTION, arguments, cards, family, lazy, plugins, ranges, shadows, task_folders
 from registry.errors import CardError
 from registry.lazy import GROUP as METHOD_GROUP
 from registry.runner import names, task_hook
@@ -208,6 +208,12 @@ def data_files() -> list[Line]:
             lines.append(Line(True, f"card {name}", cards.load(name).fidelity))
         except CardError as error:
             lines.append(Line(False, f"card {name}", str(error), REINSTALL))
+    for plugin in lazy.third_party():
+        try:
+            if card := cards.beside(plugin.module, plugin.name):
+                lines.append(Line(True, f"card {plugin.name}", f"{card.fidelity}, of {plugin.distribution}"))
+        except CardError as error:
+            lines.append(Line(False, f"card {plugin.name}", str(error), "correct the file"))
     try:
         lines.append(Line(True, "families", ", ".join(family.load())))
     except CardError as error:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from registry import data_file
+from registry.card import NEEDS
 
 IMAGES = ("any", "by prompt", "all or none", "one")
 """How many images a prompt may have, and how the processor takes them."""
@@ -34,7 +35,8 @@ class Family:
     chat template for checkpoints without one. ``images`` tells how the processor takes them: ``any`` number a prompt,
     as one list; ``by prompt``, a list for each prompt; ``all or none``, likewise, but in every prompt of a batch or in
     none; ``one`` for every prompt. ``limits`` are the known limits of the
-    models themselves. ``cells`` holds the methods that are limited or refused here.
+    models themselves. ``cells`` holds what is limited or refused here of the
+    things that methods need, by :data:`registry.card.NEEDS`; ``any`` stands for every method.
     """
 
     id: str
@@ -81,7 +83,7 @@ def read(path: Path) -> dict[str, Family]:
             prompt=section.optional_text("prompt"),
             images=section.choice("images", IMAGES, "any"),
             limits=section.texts("limits", required=False),
-            cells={one.name: _cell(one) for one in section.sections("cells", required=False)},
+            cells={_need(one): _cell(one) for one in section.sections("cells", required=False)},
         )
         section.finish()
         for model_type in family.model_types:
@@ -90,6 +92,12 @@ def read(path: Path) -> dict[str, Family]:
             owner[model_type] = name
         found[name] = family
     return found
+
+
+def _need(section: data_file.Section) -> str:
+    if section.name not in (*NEEDS, "any"):
+        section.fail("", f"is not among what methods need; allowed: {', '.join(NEEDS)}, any")
+    return section.name
 
 
 def _cell(section: data_file.Section) -> Cell:

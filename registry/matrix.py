@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from registry import family
+from registry import family, lazy
 from registry.family import Cell, Family
 
 WORKS = Cell("works", "")
@@ -19,8 +19,9 @@ def table(methods: Sequence[str]) -> dict[str, dict[str, Cell]]:
 
 
 def cell(row: Family, method: str) -> Cell:
-    """Whether the method works on a family; it does where the family's entry says nothing of it."""
-    return row.cells.get(method, WORKS)
+    """Whether the method works on a family; it does where the family's entry says nothing of what it needs."""
+    found = [row.cells[need] for need in (*lazy.listed(method).needs, "any") if need in row.cells]
+    return next((one for one in found if one.status == "refused"), found[0] if found else WORKS)
 
 
 def text(methods: Sequence[str]) -> tuple[list[tuple[str, ...]], list[str]]:

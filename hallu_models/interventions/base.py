@@ -76,8 +76,8 @@ class Intervention:
 
     @classmethod
     def card(cls) -> cards.Card | None:
-        """The method's card; None for a third-party method without one."""
-        return cards.load(cls.name) if cls.name in cards.names() else None
+        """The method's card; None for a third-party method without one beside its module."""
+        return cards.load(cls.name) if cls.name in cards.names() else cards.beside(cls.__module__, cls.name)
 
     def bind(self: Self, family: str | None, depth: int) -> Self:
         """A copy whose ``auto`` parameters hold the card's setting for this family and number of layers.
