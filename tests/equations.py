@@ -6,127 +6,22 @@ and two-way masks are the family's; what a method makes of them is written out h
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from test_core_methods import ad_hh_attention, contrast_of, dleaf_attention, sevi_attention
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask
 
-Attend = Callable[[int, Tensor], Tensor]
-"""Layer number and scores (H, L, L), -inf where hidden, to attention (H, L, L)."""
-Heads = Callable[[int, Tensor], Tensor]
-"""Layer number and head outputs (H, L, d) to edited ones."""
-
-NAME = "families_reference"
+from hallu_models import processing
+from hallu_models.conversations import conversation
+from hallu_models.interventions.ad_hh import listed
+from hallu_models.testing import questions
+from hallu_models.testing.dense_row import Row, extended, forward
 
 
-def softmax(layer: int, scores: Tensor) -> Tensor:
-    return scores.softmax(dim=-1)
-
-
-def unedited(layer: int, heads: Tensor) -> Tensor:
-    return heads
-
-
-class Prompt:
-    """One prompt and the answer that the model under test gave: inputs of a single row without padding."""
-
-    def __init__(self, host: Any, inputs: Any, answer: list[int]) -> None:
-        self.host, self.inputs = host, dict(inputs)
-        ids = self.inputs["input_ids"]
-        assert ids.shape[0] == 1 and bool(self.inputs["attention_mask"].all())
-        self.prompt = ids.shape[1]
-        image = torch.isin(ids[0], torch.tensor(sorted(host.image_tokens)))
-        self.columns = image
-        self.image = torch.nn.functional.pad(image, (0, len(answer)))
-        self.last_image = int(image.nonzero().max()) if bool(image.any()) else -1
-        self.answer = answer
-
-    @property
-    def extended(self) -> dict[str, Any]:
-        """The inputs with the answer behind the prompt, as one forward reads them."""
-        return extended(self.inputs, self.answer)
-
-    def without_image(self) -> dict[str, Any]:
-        """The text of the prompt alone."""
-        kept = ~self.columns
-        text = {"input_ids": self.inputs["input_ids"][:, kept]}
-        text["attention_mask"] = torch.ones_like(text["input_ids"])
-        if "token_type_ids" in self.inputs:
-            text["token_type_ids"] = self.inputs["token_type_ids"][:, kept]
-        return text
-
-
-def extended(inputs: dict[str, Any], answer: list[int]) -> dict[str, Any]:
-    number, found = len(answer), dict(inputs)
-    tokens = torch.tensor([answer], dtype=torch.long)
-    found["input_ids"] = torch.cat([inputs["input_ids"], tokens], dim=1)
-    # What a random model generates may be the image's placeholder; the reference has no place for it.
-    for name, value in (("attention_mask", 1), ("mm_token_type_ids", 0), ("token_type_ids", None)):
-        if name in inputs:
-            # PaliGemma numbers what it generates 1, Gemma 3 its text 0.
-            value = int(inputs[name].max() == 0) if value is None else value
-            found[name] = torch.nn.functional.pad(inputs[name], (0, number), value=value)
-    if "cross_attention_mask" in inputs:
-        seen = inputs["cross_attention_mask"]
-        found["cross_attention_mask"] = torch.cat([seen, seen[:, -1:].expand(-1, number, -1, -1)], dim=1)
-    return found
-
-
-def forward(
-    host: Any,
-    inputs: dict[str, Any],
-    attend: Attend = softmax,
-    edit: Heads = unedited,
-    before: Callable[[dict[str, Any]], None] = lambda arguments: None,
-) -> Tensor:
-    """Logits (L, V) of one row. ``before`` may change the decoder's arguments."""
-    # Cross-attention has no number: no equation here acts on it.
-    layers = {module: layer for layer, module in enumerate(host.attention)}
-
-    def attention(
-        module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, scaling: float | None = None, **options: Any
-    ) -> tuple[Tensor, None]:
-        layer = layers.get(module, -1)
-        group = query.shape[1] // key.shape[1]
-        key, value = (states[0].repeat_interleave(group, dim=0) for states in (key, value))
-        scores = query[0] @ key.transpose(1, 2) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-        if options.get("softcap"):
-            scores = options["softcap"] * torch.tanh(scores / options["softcap"])
-        scores = scores.masked_fill(mask[0] < -1e9, -torch.inf)
-        outputs = edit(layer, attend(layer, scores) @ value)
-        return outputs.transpose(0, 1)[None], None
-
-    AttentionInterface.register(NAME, attention)
-    AttentionMaskInterface.register(NAME, eager_mask)
-    with torch.no_grad(), _switched(host, before):
-        # BLIP has no forward without an image.
-        model = host.model if "pixel_values" in inputs or host.causal is host.model else host.causal
-        return model(**inputs, use_cache=False).logits[0]
-
-
-@contextlib.contextmanager
-def _switched(host: Any, before: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-    def hook(_: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        before(kwargs)
-        return args, kwargs
-
-    own = host.decoder.config._attn_implementation
-    handle = host.decoder.register_forward_pre_hook(hook, with_kwargs=True)
-    host.decoder.set_attn_implementation(NAME)
-    try:
-        yield
-    finally:
-        host.decoder.set_attn_implementation(own)
-        handle.remove()
-
-
-def vhr(prompt: Prompt, layers: tuple[int, ...], alpha: float) -> Tensor:
+def vhr(prompt: Row, layers: tuple[int, ...], alpha: float) -> Tensor:
     """Half of the heads of each layer, chosen at the last prompt position, alpha times as loud."""
     textual: dict[int, Tensor] = {}
 
@@ -150,7 +45,7 @@ def vhr(prompt: Prompt, layers: tuple[int, ...], alpha: float) -> Tensor:
     return forward(prompt.host, prompt.extended, edit=edit)
 
 
-def eah(prompt: Prompt, layers: tuple[int, ...], beta: float) -> Tensor:
+def eah(prompt: Row, layers: tuple[int, ...], beta: float) -> Tensor:
     """The map with the most vision sinks for all heads, in the prompt's rows."""
     length = prompt.prompt
 
@@ -168,19 +63,19 @@ def eah(prompt: Prompt, layers: tuple[int, ...], beta: float) -> Tensor:
     return forward(prompt.host, prompt.extended, attend)
 
 
-def ad_hh(prompt: Prompt, heads: list[tuple[int, int]], threshold: float) -> Tensor:
+def ad_hh(prompt: Row, heads: list[tuple[int, int]], threshold: float) -> Tensor:
     return forward(prompt.host, prompt.extended, ad_hh_attention(prompt, heads, threshold))
 
 
-def dleaf(prompt: Prompt, layers: tuple[int, ...], gamma: float, k: float) -> Tensor:
+def dleaf(prompt: Row, layers: tuple[int, ...], gamma: float, k: float) -> Tensor:
     return forward(prompt.host, prompt.extended, dleaf_attention(prompt, gamma, "running", "mean", k, layers))
 
 
-def sevi(prompt: Prompt, layers: tuple[int, ...], omega: float, others: str) -> Tensor:
+def sevi(prompt: Row, layers: tuple[int, ...], omega: float, others: str) -> Tensor:
     return forward(prompt.host, prompt.extended, sevi_attention(prompt, omega, 0.2, others, layers))
 
 
-def contrasted(main: Tensor, other: Tensor, prompt: Prompt, of_other: int, beta: float) -> Tensor:
+def contrasted(main: Tensor, other: Tensor, prompt: Row, of_other: int, beta: float) -> Tensor:
     """CICD's logits (T, V) for the answer's tokens, from (L, V) of both branches."""
     return torch.stack(
         [
@@ -190,7 +85,7 @@ def contrasted(main: Tensor, other: Tensor, prompt: Prompt, of_other: int, beta:
     )
 
 
-def iava(prompt: Prompt, general: dict[str, Any], layers: tuple[int, ...], share: float, lam: float) -> Tensor | None:
+def iava(prompt: Row, general: dict[str, Any], layers: tuple[int, ...], share: float, lam: float) -> Tensor | None:
     """Logits (L, V) of the pseudo-image branch; None where no token is kept."""
     first = _image_attention(prompt, general, layers)
     second = _image_attention(prompt, prompt.inputs, layers)
@@ -212,7 +107,7 @@ def iava(prompt: Prompt, general: dict[str, Any], layers: tuple[int, ...], share
     return forward(prompt.host, prompt.extended, before=remove)
 
 
-def _image_attention(prompt: Prompt, inputs: dict[str, Any], layers: tuple[int, ...]) -> Tensor:
+def _image_attention(prompt: Row, inputs: dict[str, Any], layers: tuple[int, ...]) -> Tensor:
     image = torch.isin(inputs["input_ids"][0], torch.tensor(sorted(prompt.host.image_tokens)))
     found = []
 
@@ -233,3 +128,46 @@ def _mean(values: list[float]) -> float:
 def _spread(values: list[float]) -> float:
     mean = _mean(values)
     return math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
+
+
+def _cicd(method: Any, row: Row) -> Tensor:
+    main = forward(row.host, row.extended)
+    return _with_other(main, method.beta, row)
+
+
+def _sevi(method: Any, row: Row) -> Tensor:
+    layers = method.layer_list(row.host.depth)
+    return _with_other(sevi(row, layers, method.omega, method.others), method.beta, row)
+
+
+def _with_other(main: Tensor, beta: float, row: Row) -> Tensor:
+    other = forward(row.host, extended(row.other, row.answer))
+    return contrasted(main, other, row, row.other["input_ids"].shape[1], beta)
+
+
+def _iava(method: Any, row: Row) -> Tensor:
+    asked = conversation(questions.ROWS[row.number][0], method.instruction)
+    general = dict(processing.encode(row.host, [asked]))
+    main = row.answers(forward(row.host, row.extended))
+    other = iava(row, general, method.layer_list(row.host.depth), method.i, method.lam)
+    if other is None:
+        return main
+    combined = (1 + method.alpha) * main - method.alpha * row.answers(other)
+    implausible = main.softmax(-1) < method.beta * main.softmax(-1).amax(-1, True)
+    return torch.where(implausible, -torch.inf, combined)
+
+
+def _layers(method: Any, row: Row) -> tuple[int, ...]:
+    return method.layer_list(row.host.depth)
+
+
+REFERENCES: dict[str, Callable[[Any, Row], Tensor]] = {
+    "vhr": lambda method, row: vhr(row, _layers(method, row), method.alpha),
+    "eah": lambda method, row: eah(row, _layers(method, row), method.beta),
+    "ad_hh": lambda method, row: ad_hh(row, listed(method.heads), method.threshold),
+    "dleaf": lambda method, row: dleaf(row, _layers(method, row), method.gamma, method.k),
+    "cicd": _cicd,
+    "sevi": _sevi,
+    "iava": _iava,
+}
+"""By method, for those whose equations are written out here."""

@@ -7,8 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from families import reference, tiny
-from test_families import GENERAL, OTHERS, STRONG, answers, conversations, host, picture, rows
+from test_families import GENERAL, STRONG, answers, rows
 
 import hallu_models
 import registry
@@ -18,6 +17,8 @@ from hallu_models.engines.branches import MODES, Negative
 from hallu_models.hosts.inputs import read as decoder_inputs
 from hallu_models.interventions.base import Intervention
 from hallu_models.processing import image_features
+from hallu_models.testing import dense_row, families
+from hallu_models.testing.questions import OTHERS, conversations, host, picture
 from registry.family import Cell
 
 
@@ -232,7 +233,7 @@ def test_an_answer_behind_its_prompt_is_read_as_the_model_reads_it(family):
     prompt = decoder_inputs(found, inputs).extended(found.embed(torch.tensor([answer])))
     with torch.no_grad():
         hidden = found.decoder(**prompt.arguments(found.model), use_cache=False).last_hidden_state
-        whole = found.model(**reference.extended(dict(inputs), answer), use_cache=False).logits
+        whole = found.model(**dense_row.extended(dict(inputs), answer), use_cache=False).logits
     torch.testing.assert_close(found.causal.get_output_embeddings()(hidden), whole, atol=1e-4, rtol=1e-4)
 
 
@@ -268,8 +269,8 @@ def test_assisted_decoding_is_refused(options):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
 def test_half_precision_runs(family, dtype):
-    model, processor = tiny.BUILDERS[family]()
-    found = hallu_models.loading.inspect(tiny.randomized(model).to(dtype), processor)
+    model, processor = families.new(family)
+    found = hallu_models.loading.inspect(model.to(dtype), processor)
     for method in ("vhr", "eah", "dleaf", "sevi", "cicd", "iava"):
         made = found.generate(conversations([0]), method, max_new_tokens=2, other_images=[OTHERS[0]], **STRONG[method])
         assert len(made[0].token_ids) == 2, method
@@ -357,7 +358,7 @@ def test_layer_rules_say_that_they_scale(method, depth, said):
 
 
 def test_a_refused_cell_is_refused_where_the_method_is_built(monkeypatch):
-    row = dataclasses.replace(registry.families()["gemma3"], cells={"eah": Cell("refused", "for this test")})
+    row = dataclasses.replace(registry.families()["gemma3"], cells={"attention": Cell("refused", "for this test")})
     monkeypatch.setattr("registry.family.load", lambda: {"gemma3": row})
     with pytest.raises(ValueError, match="eah is refused on the family gemma3: for this test"):
         methods.build("eah", "gemma3", 4, {})

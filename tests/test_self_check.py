@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from conftest import MIXED, prompts, tiny_llava
-from test_families import ATTENTIVE, host
+from test_families import ATTENTIVE
 from test_session import state_of
 
 import hallu_models
 import registry
 from hallu_models import self_check
 from hallu_models.hosts import forward
+from hallu_models.testing.questions import host
 from registry import cli
 
 SETS = {

@@ -165,3 +165,22 @@ def scored(
     if len(output.logits) < steps:
         raise HostMismatch(f"generate() gave the logits of {len(output.logits)} tokens, not of {steps}")
     return output.sequences[:, -steps:], torch.stack(tuple(output.logits[:steps]))
+
+
+def searched(model: Any, inputs: Mapping[str, Any], steps: int, beams: int) -> tuple[Tensor, Tensor, bool]:
+    """Tokens (A, T) and logits (A, T, V) of all ``beams`` hypotheses a prompt, and whether any beam changed its row."""
+    output = model.generate(
+        **inputs,
+        **ours(dict.fromkeys(REFUSED)),
+        do_sample=False,
+        num_beams=beams,
+        num_return_sequences=beams,
+        max_new_tokens=steps,
+        min_new_tokens=steps,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    rows = output.beam_indices[:, :steps]
+    logits = torch.stack([step[rows[:, number]] for number, step in enumerate(output.logits[:steps])], dim=1)
+    moved = bool((rows[:, 1:] != rows[:, :-1]).any())
+    return output.sequences[:, -steps:], logits, moved

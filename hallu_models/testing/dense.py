@@ -7,6 +7,7 @@ batches, caches and backends can be checked against what a paper says.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ def softmax(layer: int, scores: Tensor) -> Tensor:
     return scores.softmax(dim=-1)
 
 
-def _norm(states: Tensor, norm: torch.nn.Module) -> Tensor:
+def _norm(states: Tensor, norm: Any) -> Tensor:
     return states / (states.square().mean(-1, keepdim=True) + norm.variance_epsilon).sqrt() * norm.weight
 
 
@@ -35,7 +36,7 @@ def _rotate(states: Tensor, base: float) -> Tensor:
     return torch.cat([first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()], dim=-1)
 
 
-def embeddings(model: torch.nn.Module, ids: Tensor, pixel_values: Tensor | None) -> Tensor:
+def embeddings(model: Any, ids: Tensor, pixel_values: Tensor | None) -> Tensor:
     """Input embeddings (L, D) of one row of ids (L,), image features in their places."""
     rows = model.get_input_embeddings()(ids).clone()
     if pixel_values is not None:
@@ -45,9 +46,7 @@ def embeddings(model: torch.nn.Module, ids: Tensor, pixel_values: Tensor | None)
     return rows
 
 
-def forward(
-    model: torch.nn.Module, rows: Tensor, edit: Heads = lambda layer, heads: heads, attend: Attend = softmax
-) -> Tensor:
+def forward(model: Any, rows: Tensor, edit: Heads = lambda layer, heads: heads, attend: Attend = softmax) -> Tensor:
     """Logits (L, V) for input embeddings (L, D)."""
     decoder = model.get_decoder()
     config = decoder.config
