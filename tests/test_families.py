@@ -120,7 +120,8 @@ def test_an_unlisted_model_without_attention_can_be_contrasted_all_the_same(fami
             hallu_models.attach(unlisted, method),
         ):
             pass
-    with hallu_models.attach(unlisted, "cicd"):
+    # The self-check encodes pictures as the family says that the processor takes them.
+    with hallu_models.attach(unlisted, "cicd", check=False):
         pass
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ THROUGH_LAYERS = 1e-4
 EFFECT = 1e-3
 """Of the range: what an edit has to move at least."""
 BEAMS, SHORT = 4, 6
-DECODING: Mapping[str, Mapping[str, object]] = {
+DECODING: Mapping[str, Mapping[str, Any]] = {
     "greedy": {},
     "two beams": {"num_beams": 2},
     "sampling": {"do_sample": True, "temperature": 0.9, "top_k": 0},
@@ -63,7 +64,7 @@ def near(found: Tensor, expected: Tensor, numbers: tuple[int, ...], what: str, w
 def identity(trial: Trial) -> None:
     """Settings that switch the method off give the plain model, token for token."""
     for name, options in list(DECODING.items())[: 1 if trial.decides else None]:
-        off, plain = (trial.answered(method, trial.numbers, steps=SHORT, **options) for method in (trial.off, None))  # type: ignore[arg-type]
+        off, plain = (trial.answered(method, trial.numbers, steps=SHORT, **options) for method in (trial.off, None))
         if not torch.equal(off.tokens, plain.tokens):
             row = int((off.tokens != plain.tokens).any(dim=1).nonzero()[0])
             raise Differs(

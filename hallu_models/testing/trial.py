@@ -29,7 +29,7 @@ Reference = Callable[[Intervention, Row], Tensor]
 
 @dataclass(frozen=True)
 class Answers:
-    """Of rows with these numbers: tokens (A, T); predicted, the logits (A, T, V), where ``generate`` chose the tokens."""
+    """Of rows with these numbers: tokens (A, T); predicted, logits (A, T, V), unless the method chose the tokens."""
 
     numbers: tuple[int, ...]
     tokens: Tensor
