@@ -137,15 +137,7 @@ def generate_in(
         # Benchmarks write temperature=0, top_p=0 for "greedy"; transformers has no such values.
         options = {key: value for key, value in options.items() if key not in ("temperature", "top_p", "top_k")}
     options = {key: value for key, value in options.items() if value is not None}
-    inputs = encode(host, conversations)
-    session.rewritten = {
-        item.name: encode(host, [item.rewrite(messages) for messages in conversations])
-        for item in session.interventions
-        if item.overrides("rewrite")
-    }
-    session.prepared_images = _with_other_images(session, conversations)
-    if session.images is not None:
-        session.chosen_columns = image_columns(host, inputs, conversations, session.images)
+    inputs = prepared(session, conversations)
     if seed is not None:
         torch.manual_seed(seed)
     with torch.inference_mode():
@@ -163,6 +155,20 @@ def generate_in(
         Generation(_cut(text, until).strip(), length, prompt_tokens[index], index, tuple(row[:length]), observed)
         for index, (text, row, length) in enumerate(zip(texts, answers.tolist(), ends))
     ]
+
+
+def prepared(session: Session, conversations: Sequence[Conversation]) -> Any:
+    """Model inputs of conversations; the session is given what its methods need besides."""
+    inputs = encode(session.host, conversations)
+    session.rewritten = {
+        item.name: encode(session.host, [item.rewrite(messages) for messages in conversations])
+        for item in session.interventions
+        if item.overrides("rewrite")
+    }
+    session.prepared_images = _with_other_images(session, conversations)
+    if session.images is not None:
+        session.chosen_columns = image_columns(session.host, inputs, conversations, session.images)
+    return inputs
 
 
 def _with_other_images(session: Session, conversations: Sequence[Conversation]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.interventions.base import Intervention
 from registry.arguments import method_arguments, params
 from registry.arguments.method_arguments import MethodArguments
@@ -101,7 +102,7 @@ def _refuse_cell(known: str | None, method: str) -> None:
     row = families.load().get(known or "")
     if row is not None and (found := row.cell(lazy.card(method))).status == "refused":
         works = [name for name in lazy.interventions().names() if row.cell(lazy.card(name)).status != "refused"]
-        raise params.BadArgument(
+        raise UnsupportedModel(
             f"{method} is refused on the family {known}: {found.reason}; allowed there: {', '.join(works) or 'none'}"
         )
 

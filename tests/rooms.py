@@ -69,6 +69,8 @@ HALLU_MODELS: dict[str, str] = {
     "hallu_models.generation": "from conversations to answers",
     "hallu_models.loading": "`load`, and the host that answers conversations",
     "hallu_models.checkpoint_findings": "what `hallu doctor` finds about a checkpoint",
+    "hallu_models.testing": "for authors: `assert_contract`, tiny models of all families, dense references",
+    "hallu_models.new_method": "`hallu new-method`: package, method, card and test that work as they are",
     "hallu_models.adapter": "the model class that lmms-eval runs; recovery, caches, provenance, ranks",
     "hallu_models.models": "a class a model id",
     "hallu_models.entry_points": "what lmms-eval loads on every start",

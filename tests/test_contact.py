@@ -14,8 +14,13 @@ import registry
 
 ROOT = Path(hallu_models.__file__).parent
 LAYER = ROOT / "hosts"
-APART = {ROOT / "demo" / "train.py"}
-"""Builds a model of transformers' classes from nothing, and ships no method."""
+TINY = ROOT / "testing"
+APART = {
+    ROOT / "demo" / "train.py",
+    *(TINY / name for name in ("dense.py", "dense_row.py", "tiny_llava.py")),
+    *(TINY / "families").glob("*.py"),
+}
+"""Build models of transformers' classes from nothing, or write them out from their equations."""
 
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if LAYER not in path.parents and path not in APART]
 

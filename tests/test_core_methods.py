@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 
-import dense
 import pytest
 import torch
 from conftest import IMAGE, MIXED, prompts, take
@@ -19,6 +18,7 @@ from hallu_models.interventions import ad_hh
 from hallu_models.interventions.dleaf import DLEAF
 from hallu_models.interventions.iava import IAVA
 from hallu_models.layout import Layout
+from hallu_models.testing import dense
 
 STEPS = 10
 

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 
-import dense
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from conftest import prompts, take
 import hallu_models
 from hallu_models.diagnostics import command, flow, mentions, readings, subjects
 from hallu_models.hosts import attention, host
+from hallu_models.testing import dense
 from registry.commands import cli
 
 

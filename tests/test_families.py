@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
-import numpy as np
+import equations
 import pytest
 import torch
-from families import others, reference, tiny
-from PIL import Image
-from test_session import state_of
 
 import hallu_models
 import registry
-from hallu_models import generation, loading, processing
+from hallu_models import generation, loading, methods, processing
 from hallu_models.conversations import conversation
-from hallu_models.engines import points
+from hallu_models.session.plan import Plan
+from hallu_models.testing import assert_contract, questions
+from hallu_models.testing.families import REFUSED
+from hallu_models.testing.questions import ROWS, conversations, host, other_images, picture
 from registry.cards import built_in
 from registry.model_families import matrix
-from registry.plugins import lazy
 
 STEPS = 4
-LAYERS = (1, 2, 3)
-STRONG = {
-    "vhr": {"layers": "1-3", "alpha": 2.0},
-    "ad_hh": {"heads": "L1H0+L2H1+L3H3", "threshold": 0.2},
-    "eah": {"layers": "1-3", "beta": 0.02},
-    "dleaf": {"layers": "1-3", "gamma": 0.9, "k": 0.0},
-    "sevi": {"layers": "1-3", "omega": 2.0},
-    "cicd": {"beta": 0.1},
-    "iava": {"layers": "1-3", "i": 0.6, "lam": -1.0},
-}
-"""Settings under which a method acts visibly on four layers and a handful of image tokens."""
+STRONG = {name: dict(built_in.load(name).strong) for name in built_in.names()}
 
 METHODS = built_in.names()
 MATRIX = matrix.table(map(built_in.load, METHODS))
 CELLS = [(family, method) for family in registry.families() for method in METHODS]
 ACTING = [(family, method) for family, method in CELLS if MATRIX[family][method].status != "refused"]
-CONTRASTING = [cell for cell in ACTING if cell[1] in ("cicd", "iava", "sevi")]
 
 
 def cells(chosen):
@@ -51,36 +38,12 @@ ATTENTIVE = [name for name in registry.families() if (name, "vhr") in ACTING]
 with_attention = pytest.mark.parametrize("family", ATTENTIVE)
 
 
-def picture(width, height, seed):
-    """Noise has no symmetry that could hide a mistake."""
-    return Image.fromarray(np.random.RandomState(seed).randint(0, 255, (height, width, 3), dtype=np.uint8))
-
-
-ROWS = [
-    (picture(16, 16, 1), "what is in the picture ?"),
-    (picture(40, 16, 2), "describe the image ."),
-    (None, "is there a red bus and a blue car near the tree ?"),
-    (picture(16, 32, 3), "is there a dog on the street ? yes no"),
-]
-"""Prompts of different lengths, pictures of different sizes and tile counts, and a prompt without a picture."""
-OTHERS = [picture(24, 24, 4), picture(16, 16, 5), None, picture(40, 16, 6)]
 GENERAL = "describe the content of the image ."
 
 
-@functools.cache
-def host(family):
-    built = others.UNLISTED["aya_vision"]() if family == "auto" else tiny.built(family)
-    return loading.inspect(*built)
-
-
 def rows(family):
-    """Numbers of the rows that a family can take."""
-    takes_text = registry.families()[family].images not in ("one", "all or none")
-    return [number for number, (image, _) in enumerate(ROWS) if image is not None or takes_text]
-
-
-def conversations(numbers):
-    return [conversation(*ROWS[number]) for number in numbers]
+    """A batch of up to four."""
+    return questions.rows(family, 4)
 
 
 def answers(family, method, numbers, parameters=None, **options):
@@ -91,9 +54,7 @@ def answers(family, method, numbers, parameters=None, **options):
 def answered(family, method, numbers, parameters=None, **options):
     """Token ids and the logits (steps, V) they were chosen from, for each row of one batch."""
     parameters = STRONG.get(method, {}) if parameters is None else parameters
-    if method == "iava":
-        parameters = {"instruction": GENERAL, **parameters}
-    images = [OTHERS[number] for number in numbers if OTHERS[number] is not None]
+    images = other_images(numbers)
     model, kept = host(family).model, []
     generate = model.generate
 
@@ -126,92 +87,25 @@ def differ(found, other):
 
 
 @acting
-def test_identity_settings_are_the_plain_model(family, method):
-    numbers = rows(family)
-    agree(answered(family, method, numbers, dict(built_in.load(method).identity)), answered(family, None, numbers))
+def test_the_contract(family, method):
+    report = assert_contract(method, families=[family], reference=equations.REFERENCES.get(method))
+    assert {"identity", "it acts", "batches", "backends", "beams", "clean exit"} <= set(report.checks[family])
+    assert ("reference" in report.checks[family]) == (method in equations.REFERENCES)
 
 
-@acting
-def test_it_agrees_with_its_equations_at_prefill_and_every_step(family, method):
-    numbers = [number for number in rows(family) if ROWS[number][0] is not None]
-    acted = False
-    for number, (answer, made) in zip(numbers, answered(family, method, numbers)):
-        inputs = processing.encode(host(family), conversations([number]))
-        prompt = reference.Prompt(host(family), inputs, answer)
-        plain = reference.forward(host(family), prompt.extended)[prompt.prompt - 1 : -1]
-        expected = expectation(family, method, prompt, number)
-        possible = expected.isfinite()
-        assert (made.isfinite() == possible).all()
-        torch.testing.assert_close(made[possible], expected[possible], atol=1e-4, rtol=1e-4)
-        acted |= bool((expected - plain)[possible].abs().max() > 1e-3) or not bool(possible.all())
-    assert acted, "the method does something, or this shows nothing"
-
-
-def expectation(family, method, prompt, number):
-    """Logits (T, V) of the answer's tokens, from the method's equations on this row alone."""
-    answer = slice(prompt.prompt - 1, -1)
-    if method == "vhr":
-        return reference.vhr(prompt, LAYERS, 2.0)[answer]
-    if method == "eah":
-        return reference.eah(prompt, LAYERS, 0.02)[answer]
-    if method == "ad_hh":
-        return reference.ad_hh(prompt, [(1, 0), (2, 1), (3, 3)], 0.2)[answer]
-    if method == "dleaf":
-        return reference.dleaf(prompt, LAYERS, 0.9, 0.0)[answer]
-    if method == "iava":
-        general = processing.encode(host(family), [conversation(ROWS[number][0], GENERAL)])
-        main = reference.forward(host(family), prompt.extended)[answer]
-        other = reference.iava(prompt, dict(general), LAYERS, 0.6, -1.0)
-        if other is None:
-            return main
-        combined = 2 * main - other[answer]
-        return torch.where(main.softmax(-1) < 0.1 * main.softmax(-1).amax(-1, True), -torch.inf, combined)
-    if method == "cicd":
-        main = reference.forward(host(family), prompt.extended)
-    else:
-        main = reference.sevi(prompt, LAYERS, 2.0, built_in.load("sevi").settings(family)["others"])
-    with_other = processing.encode(host(family), [conversation(OTHERS[number], ROWS[number][1])])
-    other = reference.forward(host(family), reference.extended(dict(with_other), prompt.answer))
-    return reference.contrasted(main, other, prompt, with_other["input_ids"].shape[1], 0.1)
-
-
-@acting
-def test_rows_do_not_depend_on_their_batch(family, method):
-    numbers = rows(family)
-    for number, answer in zip(numbers, answered(family, method, numbers)):
-        alone = method if ROWS[number][0] is not None else None
-        agree(answered(family, alone, [number]), [answer])
-
-
-@acting
-def test_it_leaves_nothing_behind(family, method):
-    model, numbers = host(family).model, rows(family)
-    plain = answers(family, None, numbers)
-    before = state_of(model)
-    answers(family, method, numbers)
-    assert state_of(model) == before
-
-    def fail(ids, scores):
-        raise ZeroDivisionError
-
-    generate = model.generate
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "generate", lambda **options: generate(**{**options, "logits_processor": [fail]}))
-        with pytest.raises(ZeroDivisionError):
-            answers(family, method, numbers)
-    assert state_of(model) == before
-    assert answers(family, None, numbers) == plain
-
-
-@cells(CONTRASTING)
-def test_paired_rows_and_the_sequential_branch_agree(family, method):
-    numbers = rows(family)
-    agree(answered(family, method, numbers, branch="sequential"), answered(family, method, numbers))
+@pytest.mark.parametrize("method", METHODS)
+def test_a_card_says_what_its_method_uses(method):
+    """What the table of families goes by is what the edit points go by."""
+    found = host("llava")
+    (item,) = methods.build(method, found.family, found.depth, STRONG[method])
+    uses = set(built_in.load(method).uses)
+    assert ("attention" in uses) == bool(Plan.of(found, (item,)).attended)
+    assert ("other_images" in uses) == item.needs_other_image()
 
 
 @cells([cell for cell in CELLS if cell not in ACTING])
 def test_a_refused_method_is_named_with_the_reason_and_what_works(family, method):
-    with pytest.raises(ValueError, match=f"^{method} is refused on the family {family}") as caught:
+    with pytest.raises(hallu_models.UnsupportedModel, match=f"^{method} is refused on the family {family}") as caught:
         answers(family, method, rows(family))
     assert MATRIX[family][method].reason in str(caught.value)
     assert "allowed there: cicd" in str(caught.value)
@@ -227,7 +121,8 @@ def test_an_unlisted_model_without_attention_can_be_contrasted_all_the_same(fami
             hallu_models.attach(unlisted, method),
         ):
             pass
-    with hallu_models.attach(unlisted, "cicd"):
+    # The self-check encodes pictures as the family says that the processor takes them.
+    with hallu_models.attach(unlisted, "cicd", check=False):
         pass
 
 
@@ -236,8 +131,6 @@ def test_an_unlisted_model_without_attention_can_be_contrasted_all_the_same(fami
 def test_compositions_keep_rows_apart(family, method):
     numbers = rows(family)
     parameters = {f"{name}.{key}": value for name in method.split("+") for key, value in STRONG[name].items()}
-    if "iava" in method:
-        parameters["iava.instruction"] = GENERAL
     together = answered(family, method, numbers, parameters)
     agree(answered(family, method, numbers[-1:], parameters), together[-1:])
     for name in method.split("+"):
@@ -292,21 +185,11 @@ def test_a_static_cache(family):
 def test_the_matrix_has_every_cell_once():
     assert list(MATRIX)[: len(registry.families())] == list(registry.families())
     assert all(list(row) == list(METHODS) for row in MATRIX.values())
-    assert set(STRONG) == set(METHODS), "a new method needs settings and a reference here"
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_card_says_what_its_method_uses(method):
-    kind, uses = lazy.resolve(method), built_in.load(method).uses
-    edits = any(kind().overrides(hook) for point in points.IN_ATTENTION for hook in point.hooks)
-    # A method that edits none may read attention in passes of its own.
-    assert "attention" in uses or not edits
-    assert ("other_images" in uses) == kind().needs_other_image()
-
-
-@pytest.mark.parametrize("name", others.REFUSED)
+@pytest.mark.parametrize("name", REFUSED)
 def test_models_that_no_method_can_act_on_are_refused_with_the_reason(name):
-    model = others.REFUSED[name]()
+    model = REFUSED[name]()
     with pytest.raises(hallu_models.UnsupportedModel) as caught:
         loading.inspect(model)
     if not name.endswith("_t5"):
@@ -316,6 +199,6 @@ def test_models_that_no_method_can_act_on_are_refused_with_the_reason(name):
 def test_every_refused_model_is_tried():
     from registry.model_families import family
 
-    assert set(family.refused()) <= set(others.REFUSED)
+    assert set(family.refused()) <= set(REFUSED)
     for name, row in family.refused().items():
-        assert others.REFUSED[name]().config.model_type in row.model_types
+        assert REFUSED[name]().config.model_type in row.model_types

@@ -7,18 +7,19 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from families import reference, tiny
-from test_families import GENERAL, OTHERS, STRONG, answers, conversations, host, picture, rows
+from test_families import GENERAL, STRONG, answers, rows
 
 import hallu_models
 import registry
-from hallu_models import generation, loading, methods, processing
+from hallu_models import generation, methods, processing
 from hallu_models.conversations import conversation, with_other_images
 from hallu_models.engines.branches import MODES, Negative
 from hallu_models.hosts.inputs import read as decoder_inputs
 from hallu_models.interventions.base import Intervention
 from hallu_models.processing import image_features
 from hallu_models.session import prompts
+from hallu_models.testing import dense_row, families
+from hallu_models.testing.questions import OTHERS, conversations, host, picture
 from registry.model_families.family import Cell
 
 
@@ -233,7 +234,7 @@ def test_an_answer_behind_its_prompt_is_read_as_the_model_reads_it(family):
     prompt = decoder_inputs(found, inputs).extended(found.embed(torch.tensor([answer])))
     with torch.no_grad():
         hidden = found.decoder(**prompt.arguments(found.model), use_cache=False).last_hidden_state
-        whole = found.model(**reference.extended(dict(inputs), answer), use_cache=False).logits
+        whole = found.model(**dense_row.extended(dict(inputs), answer), use_cache=False).logits
     torch.testing.assert_close(found.causal.get_output_embeddings()(hidden), whole, atol=1e-4, rtol=1e-4)
 
 
@@ -269,8 +270,8 @@ def test_assisted_decoding_is_refused(options):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
 def test_half_precision_runs(family, dtype):
-    model, processor = tiny.BUILDERS[family]()
-    found = loading.inspect(tiny.randomized(model).to(dtype), processor)
+    model, processor = families.new(family)
+    found = hallu_models.loading.inspect(model.to(dtype), processor)
     for method in ("vhr", "eah", "dleaf", "sevi", "cicd", "iava"):
         made = found.generate(conversations([0]), method, max_new_tokens=2, other_images=[OTHERS[0]], **STRONG[method])
         assert len(made[0].token_ids) == 2, method

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from families import tiny
 from grounds import CONCERNED, GROUNDS, REINSPECTED
-from test_families import ROWS, STRONG, picture
+from test_families import STRONG
 
 import hallu_models
 from hallu_models.conversations import conversation
@@ -15,6 +14,8 @@ from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.loading import inspect
 from hallu_models.self_check import proof
+from hallu_models.testing import families
+from hallu_models.testing.questions import ROWS, picture
 
 PAGE = Path(hallu_models.__file__).parent / "hosts" / "README.md"
 ARMS = {
@@ -34,7 +35,7 @@ NAMED = (HostMismatch, UnsupportedModel, ValueError)
 
 @pytest.fixture(scope="module")
 def host():
-    return inspect(*tiny.built("llava"))
+    return inspect(*families.built("llava"))
 
 
 def answers(host, arm):

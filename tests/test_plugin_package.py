@@ -12,12 +12,12 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import dense
 import pytest
 import torch
 from conftest import IMAGE, MIXED, prompts, take
 
 import hallu_models
+from hallu_models.testing import dense
 
 PACKAGE = Path(__file__).parent / "plugin_package"
 RUN = ("-m", "lmms_eval", "--model", "llava_spotlight", "--tasks", "hallu_demo_mme", "--limit", "4")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from conftest import MIXED, prompts, tiny_llava
-from test_families import ATTENTIVE, host
+from test_families import ATTENTIVE
 from test_session import state_of
 
 import hallu_models
@@ -14,6 +14,7 @@ from hallu_models import self_check
 from hallu_models.hosts import forward
 from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.self_check import proof
+from hallu_models.testing.questions import host
 from registry.commands import cli
 
 SETS = {

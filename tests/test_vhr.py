@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dense
 import pytest
 import torch
 from conftest import MIXED, prompts, take, tiny_llava
 
 import hallu_models
+from hallu_models.testing import dense
 
 STEPS = 10
 LAYERS = "1+3-5"

@@ -40,7 +40,9 @@ class Decoding:
         if tokens is None:
             self._output = model._prefill(self.ids, self._config, self._options)
         else:
-            self._options = model._update_model_kwargs_for_generation(self._output, self._options)
+            self._options = model._update_model_kwargs_for_generation(
+                self._output, self._options, is_encoder_decoder=model.config.is_encoder_decoder
+            )
             self.ids = torch.cat([self.ids, tokens[:, None].to(self.ids)], dim=1)
             inputs = model.prepare_inputs_for_generation(self.ids, next_sequence_length=1, **self._options)
             self._output = model(**inputs, return_dict=True)

@@ -173,3 +173,22 @@ def decoded(model: Any, inputs: Mapping[str, Any], steps: int) -> Any:
     return model.generate(
         **inputs, **ours(dict.fromkeys(REFUSED)), **single, max_new_tokens=steps, min_new_tokens=steps
     )
+
+
+def searched(model: Any, inputs: Mapping[str, Any], steps: int, beams: int) -> tuple[Tensor, Tensor, bool]:
+    """Tokens (A, T) and logits (A, T, V) of all ``beams`` hypotheses a prompt, and whether any beam changed its row."""
+    output = model.generate(
+        **inputs,
+        **ours(dict.fromkeys(REFUSED)),
+        do_sample=False,
+        num_beams=beams,
+        num_return_sequences=beams,
+        max_new_tokens=steps,
+        min_new_tokens=steps,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    rows = output.beam_indices[:, :steps]
+    logits = torch.stack([step[rows[:, number]] for number, step in enumerate(output.logits[:steps])], dim=1)
+    moved = bool((rows[:, 1:] != rows[:, :-1]).any())
+    return output.sequences[:, -steps:], logits, moved

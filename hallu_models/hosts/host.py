@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -196,3 +198,14 @@ def _image_tokens(config: Any, processor: Any) -> frozenset[int]:
         if isinstance(token, int) and token >= 0:
             return frozenset({token})
     return frozenset()
+
+
+@contextlib.contextmanager
+def attending(host: Host, backend: str) -> Iterator[None]:
+    """Inside, the decoder attends by another backend, such as eager."""
+    own = host.backend
+    host.decoder.set_attn_implementation(backend)
+    try:
+        yield
+    finally:
+        host.decoder.set_attn_implementation(own)

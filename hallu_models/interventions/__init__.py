@@ -8,7 +8,7 @@ from hallu_models.engines.branches import Negative, plausible
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Passes
 from hallu_models.engines.rows import HIDDEN
-from hallu_models.engines.step import LayerStep, LogitsStep, State
+from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
 from hallu_models.hosts.decoding import Decoding
 from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.interventions.base import Answer, Intervention, Prompt
@@ -35,6 +35,7 @@ __all__ = [
     "Observation",
     "Passes",
     "Prompt",
+    "Recorder",
     "State",
     "layers",
     "per_layer",

@@ -14,9 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hallu_models.interventions import Intervention, LayerStep
-from registry.cards import layers
-from registry.errors import BadArgument
+from hallu_models.interventions import BadArgument, Intervention, LayerStep, layers
 
 AUTO = "auto"
 

@@ -77,8 +77,10 @@ class Intervention:
 
     @classmethod
     def card(cls) -> built_in.Card | None:
-        """The method's card; None for a third-party method without one."""
-        return built_in.load(cls.name) if cls.name in built_in.names() else None
+        """The method's card; None for a third-party method without one beside its module."""
+        if cls.name in built_in.names():
+            return built_in.load(cls.name)
+        return built_in.beside(cls.__module__, cls.name)
 
     def bind(self: Self, family: str | None, depth: int) -> Self:
         """A copy whose ``auto`` parameters hold the card's setting for this family and number of layers.

@@ -13,9 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hallu_models.engines.branches import Negative, plausible
-from hallu_models.interventions import Intervention, LogitsStep, Prompt
-from registry.cards import layers
+from hallu_models.interventions import Intervention, LogitsStep, Negative, Prompt, layers, plausible
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hallu_models.engines.maps import Maps
-from hallu_models.interventions import Intervention, LayerStep
-from hallu_models.layout import Columns
+from hallu_models.interventions import Columns, Intervention, LayerStep, Maps
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,18 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hallu_models.conversations import Conversation, Message
-from hallu_models.engines.branches import Negative, plausible
-from hallu_models.hosts.inputs import DecoderInputs
-from hallu_models.interventions import Intervention, LogitsStep, Prompt
-from hallu_models.layout import Layout
-from registry.cards import layers
+from hallu_models.interventions import (
+    Conversation,
+    DecoderInputs,
+    Intervention,
+    Layout,
+    LogitsStep,
+    Message,
+    Negative,
+    Prompt,
+    layers,
+    plausible,
+)
 
 CUMULATIVE_SHARE = 0.5
 

@@ -13,11 +13,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from hallu_models.engines.branches import Negative
-from hallu_models.engines.rows import HIDDEN
-from hallu_models.interventions import Intervention, LayerStep, LogitsStep, Prompt
+from hallu_models.interventions import HIDDEN, Intervention, LayerStep, LogitsStep, Negative, Prompt
+from hallu_models.interventions import layers as layer_lists
 from hallu_models.interventions.cicd import contrast_other_image
-from registry.cards import layers as layer_lists
 
 PRESETS = {"balanced": (0.5, "8/32-31/32"), "focused": (4.0, "4/32-31/32")}
 """Strength and layers (section 4.1)."""

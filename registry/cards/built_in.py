@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from pathlib import Path
 
 from registry.cards.card import FIDELITIES, Card, Fidelity, Paper, Published, third_party
@@ -16,6 +17,7 @@ __all__ = [
     "Paper",
     "Parameter",
     "Published",
+    "beside",
     "folder",
     "load",
     "names",
@@ -41,8 +43,27 @@ def load(name: str) -> Card:
     return read(folder() / f"{name}.yaml")
 
 
-def read(path: Path) -> Card:
+def read(path: Path, *, own: bool = True) -> Card:
     """The card in a file. Raises ``CardError`` with the file and the key."""
     from registry.cards import card_file
 
-    return card_file.read(path)
+    return card_file.read(path, own=own)
+
+
+@functools.cache
+def beside(module: str, name: str) -> Card | None:
+    """The card of another distribution's method: ``NAME.yaml`` beside the module, in its package; None without one.
+
+    Imports nothing of it. Raises ``CardError`` if the card is malformed.
+    """
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        place = Path(folder, *rest)
+        for file in (place / f"{name}.yaml", *([place.parent / f"{name}.yaml"] if rest else [])):
+            if file.is_file():
+                return read(file, own=False)
+    return None

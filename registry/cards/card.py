@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from registry.cards.parameter import Parameter
@@ -53,8 +53,9 @@ class Card:
     ``fidelity`` is ``paper`` (every step is published), ``reconstructed`` (parts are our own choice and are
     parameters), ``port`` (known through another project's implementation) or ``third-party`` (from another
     distribution, nothing known about it). ``mechanism`` holds the steps, each with its provenance.
-    ``identity`` is a setting at which the method is the plain model. ``presets`` holds, per model family,
-    the values that differ from the parameters' defaults or are published for it. ``uses`` are keys of :data:`USES`.
+    ``identity`` is a setting at which the method is the plain model, ``strong`` one at which it acts visibly on a model
+    of four layers and a handful of image tokens, for tests. ``presets`` holds, per model family, the values that differ
+    from the parameters' defaults or are published for it. ``uses`` are keys of :data:`USES`.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Card:
     published: tuple[Published, ...]
     version: int
     uses: tuple[str, ...] = ()
+    strong: Mapping[str, object] = field(default_factory=dict)
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of this name, None where there is none."""

@@ -17,19 +17,19 @@ _STEP = re.compile(r"\[[PC3?][^\[\]]*\]\.?$")
 _CONFIDENCE = re.compile(r"\? (\d+) %")
 
 
-def read(path: Path) -> Card:
+def read(path: Path, *, own: bool = True) -> Card:
     """The card in ``path``; see ``registry.cards.card.Card`` for the keys.
 
     Raises ``CardError`` naming file and key: unknown or missing keys, wrong types, a default, preset or
     identity value outside its parameter's range, a step without provenance, ``fidelity: reconstructed``
-    without a parameter marked ``[?]``.
+    without a parameter marked ``[?]``. A method of another distribution (not ``own``) need not have a paper.
     """
     top = open_file(path)
     parameters = tuple(_parameter(section) for section in top.sections("parameters"))
     card = Card(
         name=path.stem,
         title=top.text("title"),
-        paper=_paper(top.section("paper")),
+        paper=_paper(top.section("paper")) if own or "paper" in top.all() else None,
         fidelity=cast(Fidelity, top.choice("fidelity", _BUILT_IN_FIDELITIES)),
         summary=top.text("summary"),
         mechanism=top.texts("mechanism"),
@@ -43,6 +43,7 @@ def read(path: Path) -> Card:
         published=tuple(_published(section) for section in top.items("published")),
         version=top.whole("version"),
         uses=top.texts("uses", required=False),
+        strong=top.mapping("strong", required=False),
     )
     top.finish()
     _check(card, top)
@@ -138,6 +139,7 @@ def _check(card: Card, top: Section) -> None:
         if not _STEP.search(step):
             top.fail(f"mechanism[{number}]", "end the step with where it comes from: [P], [C], [3] or [?]")
     _check_values(card, card.identity, "identity", top)
+    _check_values(card, card.strong, "strong", top)
     for family, preset in card.presets.items():
         _check_values(card, preset, f"presets.{family}", top)
 

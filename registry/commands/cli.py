@@ -27,6 +27,7 @@ examples:
   hallu export results/llava_vhr --format model-card --model-id llava-hf/llava-1.5-7b-hf --output scores.md
   hallu score pope --answers answers.jsonl --questions coco_pope_random.json
   hallu diagnose --what tvhd --image demo:3 --output tvhd.png
+  hallu new-method spotlight         a package with a method that works as it is
   hallu doctor                       when something is not found or does not load
 """
 
@@ -99,6 +100,11 @@ COMMANDS: Mapping[str, Command] = {
         "suggest a method's layers for a model, and write a preset file",
         "hallu_models.calibrate.command:run",
         "hallu_models.calibrate.command:arguments",
+    ),
+    "new-method": Command(
+        "write a method of your own, with its card and its test",
+        "hallu_models.new_method.command:run",
+        "hallu_models.new_method.command:arguments",
     ),
     "completion": Command(
         "print what bash or zsh needs to complete hallu",

@@ -165,6 +165,12 @@ def data_files() -> list[Line]:
             lines.append(Line(True, f"card {name}", built_in.load(name).fidelity))
         except CardError as error:
             lines.append(Line(False, f"card {name}", str(error), REINSTALL))
+    for plugin in lazy.third_party():
+        try:
+            if card := built_in.beside(plugin.module, plugin.name):
+                lines.append(Line(True, f"card {plugin.name}", f"{card.fidelity}, of {plugin.distribution}"))
+        except CardError as error:
+            lines.append(Line(False, f"card {plugin.name}", str(error), "correct the file"))
     try:
         lines.append(Line(True, "families", ", ".join(family.load())))
     except CardError as error:

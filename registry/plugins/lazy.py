@@ -10,7 +10,7 @@ from typing import Any
 
 from registry.cards import built_in
 from registry.cards import card as card_module
-from registry.errors import BadName, LoadError, NameCollision, UnknownName
+from registry.errors import BadName, CardError, LoadError, NameCollision, UnknownName
 from registry.plugins.discovery import Plugin, plugins, report
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "cards",
     "composition",
     "interventions",
+    "listed",
     "resolve",
     "third_party",
 ]
@@ -137,20 +138,34 @@ def resolve(name: str) -> type[Any]:
 
 
 def card(name: str) -> card_module.Card:
-    """The card of a method; a short one for a method of another distribution, which is not imported.
+    """The card of a method. A method of another distribution is not imported; without a card it gets a short one.
 
-    Raises ``UnknownName``, and ``CardError`` for a malformed built-in card.
+    Raises ``UnknownName``, and ``CardError`` for a malformed card.
     """
     registry = interventions()
     origin = registry.origin(name)
     if name in built_in.names():
         return built_in.load(name)
-    return card_module.third_party(name, registry.target(name), origin.partition(", entry point")[0])
+    target = registry.target(name)
+    found = built_in.beside(target.partition(":")[0], name)
+    return found or card_module.third_party(name, target, origin.partition(", entry point")[0])
+
+
+def listed(name: str) -> card_module.Card:
+    """As :func:`card`, for lists of all methods: a malformed card of another distribution costs a warning."""
+    try:
+        return card(name)
+    except CardError as error:
+        if name in built_in.names():
+            raise
+        (plugin,) = (plugin for plugin in third_party() if plugin.name == name)
+        report(plugin, error)
+        return card_module.third_party(name, interventions().target(name), plugin.distribution)
 
 
 def cards() -> dict[str, card_module.Card]:
     """Card of every method by name, built-in ones first. Raises ``CardError`` for a malformed built-in card."""
-    return {name: card(name) for name in interventions().names()}
+    return {name: listed(name) for name in interventions().names()}
 
 
 def composition(method: str) -> tuple[str, ...]:

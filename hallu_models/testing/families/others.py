@@ -7,17 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import transformers as hf
-from families.tiny import (
-    BLIP_VISION,
-    QFORMER,
-    SIZE,
-    TEXT,
-    Built,
-    image_id,
-    randomized,
-    siglip_vision,
-)
-from families.words import template, tokenizer
+
+from hallu_models.testing.families.blip import BLIP_VISION, QFORMER
+from hallu_models.testing.families.parts import SIZE, TEXT, Built, image_id, randomized, siglip_vision
+from hallu_models.testing.families.words import template, tokenizer
 
 UNLISTED: dict[str, Callable[[], Built]] = {}
 REFUSED: dict[str, Callable[[], Any]] = {}

@@ -7,6 +7,7 @@ batches, caches and backends can be checked against what a paper says.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ def softmax(layer: int, scores: Tensor) -> Tensor:
     return scores.softmax(dim=-1)
 
 
-def _norm(states: Tensor, norm: torch.nn.Module) -> Tensor:
+def _norm(states: Tensor, norm: Any) -> Tensor:
     return states / (states.square().mean(-1, keepdim=True) + norm.variance_epsilon).sqrt() * norm.weight
 
 
@@ -39,7 +40,7 @@ def _rotate(states: Tensor, base: float) -> Tensor:
     return torch.cat([first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()], dim=-1)
 
 
-def embeddings(model: torch.nn.Module, ids: Tensor, pixel_values: Tensor | None) -> Tensor:
+def embeddings(model: Any, ids: Tensor, pixel_values: Tensor | None) -> Tensor:
     """Input embeddings (L, D) of one row of ids (L,), image features in their places."""
     rows = model.get_input_embeddings()(ids).clone()
     if pixel_values is not None:
@@ -54,7 +55,7 @@ def same(layer: int, states: Tensor) -> Tensor:
 
 
 def forward(
-    model: torch.nn.Module,
+    model: Any,
     rows: Tensor,
     edit: Heads = same,
     attend: Attend = softmax,
@@ -95,6 +96,6 @@ def forward(
     return logits(model, rows)
 
 
-def logits(model: torch.nn.Module, rows: Tensor, normed: bool = True) -> Tensor:
+def logits(model: Any, rows: Tensor, normed: bool = True) -> Tensor:
     """Logits (L, V) of hidden states (L, D), behind the last norm or without it."""
     return (_norm(rows, model.get_decoder().norm) if normed else rows) @ model.lm_head.weight.T
