@@ -93,20 +93,22 @@ HEAD_OUTPUTS = Sketch(
     _ATTENTION,
 )
 ATTENTION_OUTPUT = Sketch(
-    "Scales what attention adds to the hidden states.",
+    "Moves what attention adds to the hidden states towards its mean over the features.",
     "LayerStep",
     """
     def attention_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
-        return hidden * (1 + self.strength)
+        return torch.lerp(hidden, hidden.mean(dim=-1, keepdim=True).expand_as(hidden), self.strength)
 """,
+    default=0.5,
 )
 FEED_FORWARD_OUTPUT = Sketch(
-    "Scales what the feed-forward blocks add to the hidden states.",
+    "Moves what the feed-forward blocks add to the hidden states towards its mean over the features.",
     "LayerStep",
     """
     def feed_forward_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
-        return hidden * (1 + self.strength)
+        return torch.lerp(hidden, hidden.mean(dim=-1, keepdim=True).expand_as(hidden), self.strength)
 """,
+    default=0.5,
 )
 LAYER_OUTPUT = Sketch(
     "Moves the hidden states of each layer towards their mean over the features.",
