@@ -177,7 +177,7 @@ def test_compositions_keep_rows_apart(method):
 
 PRECISION = {torch.float32: 1e-5, torch.float16: 0.01, torch.bfloat16: 0.05}
 """Of the range of a row's logits: what rounding may move them by between two backends."""
-CHOSEN_ALIKE = {torch.float32: 4, torch.float16: 4, torch.bfloat16: 2}
+CHOSEN_ALIKE = {torch.float32: 4, torch.float16: 3, torch.bfloat16: 2}
 """Rows, of four, in which both backends have to make a method choose the same at every token; CPUs round otherwise."""
 WITHOUT_LIMIT = {name: {"beta": 1e-30} for name in CONTRASTING}
 """Settings under which no token is too implausible to have a logit."""

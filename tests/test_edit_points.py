@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import dense
 import pytest
 import torch
 from conftest import IMAGE, MIXED, prompts, take, tiny_llava
@@ -20,6 +19,7 @@ from hallu_models.hosts.generate import scored
 from hallu_models.interventions import Intervention, LayerStep, LogitsStep, Negative, Prompt
 from hallu_models.self_check.probes import forced
 from hallu_models.session import Session
+from hallu_models.testing import dense
 
 STEPS = 10
 WHERE = "1+3"

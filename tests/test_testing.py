@@ -136,12 +136,14 @@ def test_a_model_that_is_not_what_it_was_is_found(monkeypatch):
 
 
 def test_other_equations_are_found():
-    with pytest.raises(ContractFailed, match=r"reference: row 1, token 1: the batch, and the reference: .*apart by"):
+    with pytest.raises(ContractFailed, match=r"reference: row 1, token \d+: the batch, and the reference: .*apart by"):
         assert_contract(Scaled, families=FAMILY, identity=OFF, reference=lambda method, row: row.forward())
 
 
 def test_bad_calls_say_what_to_do():
     with pytest.raises(ValueError, match=r"no card that says when it is the plain model; give identity=\{...\}"):
         assert_contract(Scaled)
-    with pytest.raises(ValueError, match=r"families=lava: unknown family \(did you mean llava\?\); allowed: llava, "):
+    with pytest.raises(
+        ValueError, match=r"families=lava: unknown family \(did you mean llava or .*\); allowed: llava, "
+    ):
         assert_contract(Scaled, families=["lava"], identity=OFF)

@@ -151,7 +151,7 @@ def clean_exit(trial: Trial) -> None:
     """After use, and after an exception in the middle of generate, the model is what it was."""
     model, numbers = trial.host.model, trial.numbers
     plain = trial.answered(None, numbers)
-    before = hosts.fingerprint(model)
+    before = trial.untouched
     trial.answered(trial.acting, numbers)
     if hosts.fingerprint(model) != before:
         raise Differs(f"after use {_changed(before, hosts.fingerprint(model))}")
@@ -184,6 +184,8 @@ def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> str:
 
 def of(trial: Trial) -> dict[str, Callable[[], None]]:
     """The checks that apply to a method on a model, by name, in order."""
+    # Before the first of them.
+    _ = trial.untouched
     given: dict[str, Callable[[Trial], None]] = {
         "identity": identity,
         "it acts": acts,

@@ -16,6 +16,7 @@ from hallu_models.attaching import attach
 from hallu_models.conversations import conversation
 from hallu_models.engines.branches import Mode
 from hallu_models.hosts import generate
+from hallu_models.hosts import host as hosts
 from hallu_models.interventions import Intervention
 from hallu_models.loading import Host
 from hallu_models.testing import questions
@@ -60,6 +61,12 @@ class Trial:
     @cached_property
     def with_image(self) -> list[int]:
         return [number for number in self.numbers if questions.ROWS[number][0] is not None]
+
+    @cached_property
+    def untouched(self) -> dict[str, Any]:
+        """The model's fingerprint behind a plain generation, which leaves things of its own."""
+        self.answered(None, self.numbers, steps=2)
+        return hosts.fingerprint(self.host.model)
 
     @cached_property
     def acted(self) -> Answers:
