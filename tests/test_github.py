@@ -1,4 +1,4 @@
-"""The forms and workflows of the repository are YAML that GitHub takes, and the release is the version that is built."""
+"""Forms and workflows are YAML that GitHub takes; the citation is of this version."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_form_names_hooks_that_exist() -> None:
 
 
 def test_a_pull_request_has_five_boxes() -> None:
-    text = (ROOT / ".github" / "pull_request_template.md").read_text(encoding="utf-8")
+    text = (ROOT / ".github" / "PULL_REQUEST_TEMPLATE.md").read_text(encoding="utf-8")
     assert len(re.findall(r"^- \[ \] ", text, re.MULTILINE)) == 5
 
 
