@@ -20,6 +20,9 @@ from hallu_models.hosts.inputs import layout_of
 from hallu_models.observations import Observation
 from hallu_models.processing import encode, image_columns
 from hallu_models.session import Session
+from registry.moved import former
+
+__getattr__ = former(__name__)
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,10 @@ NAMES: Mapping[str, tuple[str, str]] = {
     "registry.plugins": ("registry.plugins.discovery", "Plugin PluginWarning Problem plugins problems report"),
     "registry.arguments": ("registry.arguments.model_args", "LOADING MODEL loading loading_of pairs"),
     "registry.evaluation": ("registry.evaluation.process", "FAILED main"),
+    "hallu_models.generation": ("hallu_models.conversations", "Message conversation"),
+    "hallu_models.hosts.host": ("hallu_models.loading", "load"),
 }
-"""Packages that were modules: where their names are now, and which these are."""
+"""Modules and packages that held names which are elsewhere now: where, and which these are."""
 
 
 class _Finder:
@@ -71,7 +73,7 @@ def install() -> None:
 
 
 def former(package: str) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a package in `NAMES`."""
+    """The ``__getattr__`` of a module in `NAMES`."""
     module, names = NAMES[package]
 
     def find(name: str) -> Any:

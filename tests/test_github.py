@@ -78,3 +78,12 @@ def test_the_citation_is_of_this_version() -> None:
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     assert citation["cff-version"] == "1.2.0" and citation["authors"] and citation["message"]
     assert (citation["version"], citation["license"]) == (setup["metadata"]["version"], setup["metadata"]["license"])
+
+
+def test_the_changelog_has_sections_by_kind() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    assert sections == [
+        kind for kind in ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security") if kind in sections
+    ]
+    assert len(sections) >= 3

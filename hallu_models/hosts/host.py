@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from hallu_models.hosts import attention, forward, processors
 from registry.model_families import family
+from registry.moved import former
+
+__getattr__ = former(__name__)
 
 AnyHost = TypeVar("AnyHost", bound="Host")
 
@@ -22,7 +25,7 @@ class UnsupportedModel(ValueError):
 
 @dataclass(frozen=True)
 class Host:
-    """What interventions need to know about a model. Build it with :func:`inspect` or :func:`load`.
+    """What interventions need to know about a model. Build it with :func:`inspect`.
 
     causal: what turns ids into logits, the model itself or a language model that it leaves generation to (BLIP).
     attention: the language model's attention modules in order, one a layer; fewer where ``closed``. heads, kv_heads:
