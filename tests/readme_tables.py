@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rooms import PACKAGES
 
 import registry
 from registry.cards import card_text
+from registry.cards.card import Card
 from registry.model_families import matrix
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+METHODS = ROOT / "hallu_models" / "interventions" / "README.md"
 
 
 def generated() -> dict[Path, dict[str, str]]:
     """By page, the text between ``<!-- name -->`` and ``<!-- /name -->`` by name."""
-    methods = registry.methods()
-    parts = {"methods": card_text.markdown(list(methods.values())), "matrix": matrix.markdown(methods.values())}
+    cards = list(registry.methods().values())
     pages = {ROOT / package / "README.md": {"rooms": _rooms(package)} for package, rooms in PACKAGES.items() if rooms}
-    return {README: parts, **pages}
+    methods = {"methods": card_text.markdown(cards), "matrix": matrix.markdown(cards)}
+    return {README: {"methods": _claims(cards)}, METHODS: methods, **pages}
 
 
 def renewed(page: Path) -> str:
@@ -36,6 +39,12 @@ def renewed(page: Path) -> str:
             raise SystemExit(f"{name} has no part <!-- {part} --> ... <!-- /{part} -->")
         text = pattern.sub(lambda found, block=block: f"{found[1]}\n{block.strip()}\n\n{found[2]}", text)
     return text
+
+
+def _claims(cards: Sequence[Card]) -> str:
+    """One line a method: its name, what it does, its paper."""
+    papers = {card.name: f" ([{card.paper.venue}]({card.paper.url}))" if card.paper else "" for card in cards}
+    return "\n".join(f"* `{card.name}`: {card.summary.removesuffix('.')}{papers[card.name]}." for card in cards)
 
 
 def _rooms(package: str) -> str:

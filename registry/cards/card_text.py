@@ -1,4 +1,4 @@
-"""Cards as text: for the terminal, and as the README's table."""
+"""Cards as text: for the terminal, and as a table in Markdown."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def methods_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="one method, with its parameters")
     parser.add_argument("--verbose", action="store_true", help="also steps, presets, deviations, published numbers")
     parser.add_argument("--matrix", action="store_true", help="which method works on which model family")
-    parser.add_argument("--markdown", action="store_true", help="print the table of the README")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     add_json(parser)
 
 

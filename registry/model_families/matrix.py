@@ -30,7 +30,7 @@ def text(methods: Iterable[Card]) -> tuple[list[tuple[str, ...]], list[str]]:
 
 
 def markdown(methods: Iterable[Card]) -> str:
-    """The README's table."""
+    """The table as Markdown, with its notes and the families' limits."""
     rows, notes = text(methods)
     head, *body = rows
     lines = [("family", *(f"`{name}`" for name in head[1:])), ("---",) * len(head)]
