@@ -10,11 +10,11 @@ DEV := $(VENV)/.installed-dev
 # The oldest transformers that setup.cfg admits, with what it needs, in a folder that goes in front of .venv's.
 FLOOR := .floor
 FLOOR_PACKAGES := transformers==5.6.0 'tokenizers>=0.22,<=0.23.0' 'huggingface_hub>=1.31,<2'
-FLOOR_TESTS := $(addprefix tests/test_,host.py vhr.py session.py core_methods.py adapter.py demo.py)
+FLOOR_TESTS := $(addprefix tests/test_,host.py vhr.py session.py core_methods.py edit_points.py adapter.py demo.py)
 # The newest transformers on the index, in range or not, likewise.
 NEWEST := .newest
 AUDIT := .audit
-CONTACT_TESTS := $(addprefix tests/test_,contact.py self_check.py grounds.py host.py session.py vhr.py core_methods.py contract.py)
+CONTACT_TESTS := $(addprefix tests/test_,contact.py self_check.py grounds.py host.py session.py vhr.py core_methods.py edit_points.py contract.py)
 # What breaks first: rooms, contact layer, registry, scorers, pages, and all methods on one family. Left out are a test that
 # starts lmms-eval and one that is a hundred runs of statistics.
 QUICK_TESTS := $(addprefix tests/test_,rooms.py contact.py github.py readme.py) tests/test_registry_*.py tests/test_scoring_*.py
