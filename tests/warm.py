@@ -30,7 +30,9 @@ def started(
     Raises TimeoutExpired.
     """
     environment = {**os.environ, **changes}
-    if (program := _program(command)) is None or not _same_imports(changes):
+    # With -m the folder's own modules are imported before all others.
+    shadowed = "-m" in command[:2] and any(Path(cwd).glob("*.py"))
+    if (program := _program(command)) is None or shadowed or not _same_imports(changes):
         return subprocess.run(
             command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
         )
