@@ -40,14 +40,10 @@ class Attending:
         """Attend to other values (B, Hkv, Lk, d)."""
         self._given = self.call = dataclasses.replace(self.call, value=values)
 
-    def backend(self) -> Tensor:
-        """Head outputs by the model's own backend."""
-        return self._given.outputs()
-
     @property
     def outputs(self) -> Tensor:
         if self._outputs is None:
-            self._outputs = self.backend()
+            self._outputs = self._given.outputs()
         return self._outputs
 
     @outputs.setter

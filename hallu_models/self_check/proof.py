@@ -75,7 +75,7 @@ PROBES: dict[str, Callable[..., Probe]] = {
 """What a method can use, and what proves it."""
 
 ENGINES = tuple(PROBES)
-IN_LAYERS = (*ENGINES[: ENGINES.index(PASSES)], PASSES)
+WITH_LAYERS = (*(point.name for point in points.IN_LAYERS), PASSES)
 """Of these those that act in layers."""
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 0.03, torch.bfloat16: 0.05}
@@ -255,7 +255,7 @@ class _Check:
         depth = self.host.depth
         ends = tuple(sorted({0, depth - 1}))
         for number, engine in enumerate(engine for engine in self.engines if engine != DECODING):
-            where = ends if engine in IN_LAYERS else ()
+            where = ends if engine in WITH_LAYERS else ()
             if engine == PASSES:
                 where = tuple(range(min(2, depth)))
             elif engine == EARLY:

@@ -38,8 +38,8 @@ class Rows:
         if not points or not self.layout.any_image:
             return call.outputs()
         seen = min(call.key.shape[2], self.total)
-        at = partial(self._at, layer, self.layout.on(call.query.device), seen)
-        here = Attending(call, self.layout.on(call.query.device), self.memory.step, self.total, at)
+        layout = self.layout.on(call.query.device)
+        here = Attending(call, layout, self.memory.step, self.total, partial(self._at, layer, layout, seen))
         for point, methods in points:
             point.edit(here, methods)
         return here.outputs
