@@ -6,8 +6,10 @@ and two-way masks are the family's; what a method makes of them is written out h
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -169,5 +171,9 @@ REFERENCES: dict[str, Callable[[Any, Row], Tensor]] = {
     "cicd": _cicd,
     "sevi": _sevi,
     "iava": _iava,
+    **{
+        file.stem: importlib.import_module(f"references.{file.stem}").reference
+        for file in sorted(Path(__file__).with_name("references").glob("[!_]*.py"))
+    },
 }
-"""By method, for those whose equations are written out here."""
+"""By method: those above, and those that have a file of their own in ``references``."""
