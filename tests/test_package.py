@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import importlib.metadata
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from registry.installation import distribution
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,3 +66,23 @@ def test_entry_points(wheel):
 
 def test_it_is_small_enough_for_the_package_index(wheel):
     assert sum(entry.compress_size for entry in wheel.infolist()) < 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("origin", "given"),
+    [
+        (None, "lmms-eval-hallu"),
+        ({"url": "file:///home/me/a%20clone", "dir_info": {"editable": True}}, "--editable '/home/me/a clone'"),
+        ({"url": "file:///home/me/clone", "dir_info": {}}, "/home/me/clone"),
+        ({"url": "https://host/a.whl", "archive_info": {}}, "https://host/a.whl"),
+        ({"url": "https://host/a.git", "vcs_info": {"vcs": "git", "commit_id": "1f"}}, "git+https://host/a.git@1f"),
+    ],
+)
+def test_to_install_again_takes_what_was_installed(origin, given, monkeypatch):
+    class Installed:
+        def read_text(self, name):
+            assert name == "direct_url.json"
+            return None if origin is None else json.dumps(origin)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Installed())
+    assert distribution.requirement() == given

@@ -79,7 +79,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _require_matplotlib(output: Path) -> None:
     if importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("pictures need matplotlib: pip install 'lmms-eval-hallu[plot]', or use --json instead")
+        raise ValueError("pictures need matplotlib: pip install matplotlib, or use --json instead")
     if output.suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(f"--output {output}: allowed endings are .png, .svg, .pdf")
     if not output.absolute().parent.is_dir():

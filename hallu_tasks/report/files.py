@@ -19,7 +19,7 @@ def check(plot: Path | None, html: Path | None, images: Path | None) -> None:
     if plot is not None:
         _check("--plot", plot, (".png", ".svg", ".pdf"))
         if importlib.util.find_spec("matplotlib") is None:
-            raise ValueError("--plot needs matplotlib: pip install 'lmms-eval-hallu[plot]', or leave it out")
+            raise ValueError("--plot needs matplotlib: pip install matplotlib, or leave it out")
     if html is not None:
         _check("--html", html, (".html", ".htm"))
     if images is not None and html is None:

@@ -27,7 +27,6 @@ from registry.task_search import task_folders
 GROUPS = (MODEL_GROUP, METHOD_GROUP, task_folders.GROUP)
 PACKAGES = ("lmms-eval", "torch", "transformers", "accelerate", "evaluate", "pyyaml")
 TRIAL_SECONDS = 300
-REINSTALL = f"correct the file, or pip install --force-reinstall --no-deps {distribution.NAME}"
 
 
 def examine(*, load_plugins: bool = True) -> Report:
@@ -50,7 +49,7 @@ def versions() -> list[Line]:
     required = {requirement.name: requirement.range for requirement in ranges.requirements()}
     own = ranges.version(distribution.NAME)
     lines = [Line(True, "python", platform.python_version())]
-    lines.append(Line(own is not None, distribution.NAME, own or "not installed", f"pip install {distribution.NAME}"))
+    lines.append(Line(own is not None, distribution.NAME, own or "not installed", _install()))
     for name in sorted({*PACKAGES, *required}):
         wanted, have = required.get(name, ""), ranges.version(name)
         if have is None:
@@ -157,6 +156,14 @@ def left_out() -> list[Line]:
     ]
 
 
+def _install(options: str = "") -> str:
+    return f"pip install {options}{distribution.requirement()}"
+
+
+def _reinstall() -> str:
+    return f"correct the file, or {_install('--force-reinstall --no-deps ')}"
+
+
 def data_files() -> list[Line]:
     """The built-in cards and families, each read."""
     lines = []
@@ -164,7 +171,7 @@ def data_files() -> list[Line]:
         try:
             lines.append(Line(True, f"card {name}", built_in.load(name).fidelity))
         except CardError as error:
-            lines.append(Line(False, f"card {name}", str(error), REINSTALL))
+            lines.append(Line(False, f"card {name}", str(error), _reinstall()))
     for plugin in lazy.third_party():
         try:
             if card := built_in.beside(plugin.module, plugin.name):
@@ -174,7 +181,7 @@ def data_files() -> list[Line]:
     try:
         lines.append(Line(True, "families", ", ".join(family.load())))
     except CardError as error:
-        lines.append(Line(False, "families", str(error), REINSTALL))
+        lines.append(Line(False, "families", str(error), _reinstall()))
     return lines
 
 
@@ -184,12 +191,12 @@ def task_state() -> list[Line]:
     lines = [Line(works, "hook", text, task_hook.FIX)]
     if not any(plugin.module.startswith("hallu_models") for plugin in discovery.plugins(MODEL_GROUP)):
         state = f"our entry point in {MODEL_GROUP} is not installed, so nothing installs the hook"
-        lines.append(Line(False, "entry point", state, f"pip install {distribution.NAME}"))
+        lines.append(Line(False, "entry point", state, _install()))
     if names.folder() is not None and not names.reads_model_entries():
         state = f"the installed lmms-eval does not read entry points in {MODEL_GROUP}, so it does not find our models"
         lines.append(Line(False, "models", state, ranges.advice((names.DISTRIBUTION,))))
     if task_folders.own_folder() is None:
-        lines.append(Line(False, "folder", "the package hallu_tasks is missing", f"pip install {distribution.NAME}"))
+        lines.append(Line(False, "folder", "the package hallu_tasks is missing", _install()))
     for folder in task_folders.folders():
         found, broken = task_folders.scan(folder)
         lines.append(Line(True, "folder", f"{folder}: {len(found)} tasks and groups"))

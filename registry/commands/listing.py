@@ -13,6 +13,7 @@ from typing import Any
 
 from registry import terminal
 from registry.cards import built_in, card_text
+from registry.installation import distribution
 from registry.model_families import family
 from registry.plugins import lazy, model_ids
 from registry.task_search import task_folders
@@ -103,7 +104,9 @@ def tasks_path(arguments: argparse.Namespace) -> int:
     """``hallu tasks-path``."""
     own = task_folders.own_folder()
     if own is None:
-        raise ValueError("the package hallu_tasks is missing; pip install --force-reinstall lmms-eval-hallu")
+        raise ValueError(
+            f"the package hallu_tasks is missing; pip install --force-reinstall {distribution.requirement()}"
+        )
     if arguments.json:
         print_json({"path": own, "folders": task_folders.folders()})
     else:
