@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lmms_eval.api.task import ConfigurableTask
+from lmms_eval.evaluator_utils import TaskOutput
 
 from hallu_models.interventions.base import Intervention
 
@@ -31,6 +32,11 @@ if os.environ.get("FAULT") == "scoring" and os.environ.get("RANK", "1") == "1":
     def fail(self, doc, results):
         raise OSError("the scorer fails")
     ConfigurableTask.process_results = fail
+
+if os.environ.get("FAULT") == "aggregation":
+    def fail(self, bootstrap_iters=0):
+        raise OSError("the sum fails")
+    TaskOutput.calculate_aggregate_metric = fail
 
 
 @dataclass(frozen=True)
@@ -187,9 +193,11 @@ def test_a_rank_that_raises_or_dies_ends_the_run_and_what_both_have_answered_is_
     assert not list(last.kept.iterdir())
 
 
-def test_a_rank_that_raises_while_it_scores_fails_the_run_and_is_named(place):
-    failed = Run(place, "scoring", 2, fault="scoring", program="registry.evaluation")
+@pytest.mark.parametrize(("fault", "error"), [("scoring", "the scorer fails"), ("aggregation", "the sum fails")])
+def test_a_rank_that_raises_behind_the_answers_fails_the_run_and_is_named(place, fault, error):
+    """In scoring it is the second one, in aggregating the first, which alone does that."""
+    failed = Run(place, fault, 2, fault=fault, program="registry.evaluation")
     assert failed.finish() != 0
-    assert "hallu: the run failed: OSError: the scorer fails" in failed.log.read_text().splitlines()
-    assert outcome.read(failed.results).error == "OSError: the scorer fails"
+    assert f"hallu: the run failed: OSError: {error}" in failed.log.read_text().splitlines()
+    assert outcome.read(failed.results).error == f"OSError: {error}"
     assert len({json.loads(line)["key"] for line in failed.lines()}) == 3 * LIMIT, "no answer is lost"

@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
+import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hallu_tasks import report
 from hallu_tasks.benchmarks import table as benchmarks
-from hallu_tasks.compare import differences
+from hallu_tasks.compare import compute, differences
 from hallu_tasks.files import whole_file
 from hallu_tasks.runs import results
 from hallu_tasks.runs.results import Run
-from hallu_tasks.sweep import grid, runs, table
+from hallu_tasks.sweep import arms, grid, runs, table
 from hallu_tasks.sweep.runs import Job, Outcome
 from hallu_tasks.sweep.table import Line, Point
+from registry import terminal
+from registry.plugins import model_ids
 from registry.runs import source
 from registry.task_search import task_names
 
@@ -33,16 +37,28 @@ _CLEARED = "\r\x1b[K"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``hallu sweep``."""
     parser.usage = (
-        "hallu sweep --model MODEL --grid NAME=VALUE,VALUE [--grid ...] --tasks TASKS [options] [-- ARGUMENT ...]"
+        "hallu sweep --model MODEL (--grid NAME=VALUE,VALUE [--grid ...] | --methods METHODS) --tasks TASKS [options] "
+        "[-- ARGUMENT ...]"
     )
-    parser.add_argument("--model", required=True, help="model id with a method, e.g. llava_vhr")
-    parser.add_argument("--model_args", default="", help="as lmms-eval takes it, without the parameters of --grid")
     parser.add_argument(
+        "--model", required=True, help="model id with a method, e.g. llava_vhr; with --methods one without, llava_base"
+    )
+    parser.add_argument(
+        "--model_args",
+        default="",
+        help="as lmms-eval takes it, without the parameters of --grid; with --methods, vhr.alpha=3 is for vhr alone",
+    )
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument(
         "--grid",
-        required=True,
         action="append",
         metavar="NAME=VALUE,VALUE",
         help="a parameter of the method and its values (repeatable: every combination is run)",
+    )
+    kind.add_argument(
+        "--methods",
+        metavar="NAME,NAME",
+        help="run the plain model and each of these methods, or all, and compare them as hallu compare does",
     )
     parser.add_argument("--tasks", required=True, help="as lmms-eval takes it")
     parser.add_argument(
@@ -54,7 +70,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep finished runs although the code, a version, a card or the checkpoint has changed since",
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw CHAIR_s against recall: .png, .svg or .pdf")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw CHAIR_s against recall, or with --methods what hallu compare draws: .png, .svg or .pdf",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--baseline", metavar="RESULTS", help="a run of the plain model, shown beside the settings")
     parser.add_argument("more", nargs="*", metavar="ARGUMENT", help="after --: further arguments of lmms-eval")
@@ -68,21 +89,17 @@ def run(given: argparse.Namespace) -> int:
     tasks that nobody knows, folders of other runs, and files that cannot be written.
     """
     _check(given)
-    jobs = runs.jobs(
-        grid.cells(given.model, given.model_args, given.grid),
-        given.model,
-        given.model_args,
-        given.tasks,
-        given.output,
-        given.more,
-    )
+    if given.methods:
+        cells = arms.cells(given.model, given.model_args, given.methods)
+    else:
+        cells = grid.cells(given.model, given.model_args, given.grid)
+    jobs = runs.jobs(cells, given.tasks, given.output, given.more)
     task_names.require(given.tasks, _included(given.more))
     baseline = results.read(given.baseline) if given.baseline else None
     with runs.locked(given.output) as lock, runs.requests_to_end() as asked:
         there = [job for job in jobs if runs.finished(job)]
-        method, checkpoint = (of(given.model, given.model_args) for of in (grid.method_of, grid.checkpoint_of))
-        now = functools.cache(functools.partial(source.now, method))
-        changed = {job.folder: why for job in there if (why := runs.outdated(job, checkpoint, now))}
+        now = functools.cache(source.now)
+        changed = {job.folder: why for job in there if (why := _outdated(job, now))}
         kept = [job for job in there if given.keep_finished or job.folder not in changed]
         progress = Progress(len(jobs), len(kept), given.jobs)
         for job in there:
@@ -96,7 +113,9 @@ def run(given: argparse.Namespace) -> int:
             return 130
     failed = [job for job, _ in progress.failed]
     complete = [job for job in jobs if job not in failed]
-    if complete:
+    if complete and given.methods:
+        _compare(given, complete)
+    elif complete:
         _show(given, complete, baseline)
     for job, problem in progress.failed:
         print(f"hallu: {job.cell.text} failed: {problem}", file=sys.stderr)
@@ -164,7 +183,16 @@ def _check(given: argparse.Namespace) -> None:
         raise ValueError(f"{own[0]} after --: hallu sweep sets it itself; allowed: any argument but {', '.join(_OWN)}")
     if "," in str(given.output):
         raise ValueError(f"--output {given.output}: lmms-eval cuts it at the comma; name a folder without one")
+    if given.methods and given.baseline:
+        raise ValueError("--baseline: --methods runs the plain model itself; leave it out")
     report.check(given.plot, None, None)
+
+
+def _outdated(job: Job, now: Callable[[str | None, str], Mapping[str, Any]]) -> str | None:
+    model, model_args = job.cell.model, job.cell.model_args
+    return runs.outdated(
+        job, grid.checkpoint_of(model, model_args), functools.partial(now, grid.method_of(model, model_args))
+    )
 
 
 def _included(more: Sequence[str]) -> list[Path]:
@@ -172,6 +200,17 @@ def _included(more: Sequence[str]) -> list[Path]:
     values = [text.partition("=")[2] for text in more if text.startswith("--include_path=")]
     values += [value for name, value in itertools.pairwise(more) if name == "--include_path"]
     return [Path(part) for value in values for part in value.split(",")]
+
+
+def _compare(given: argparse.Namespace, complete: Sequence[Job]) -> None:
+    """The methods beside the plain model, which is the first of the runs."""
+    if complete[0].cell.method != model_ids.CONTROL or len(complete) < 2:
+        return
+    found = compute.compare([results.read(str(job.folder)) for job in complete])
+    report.write(found, given.plot, None, None)
+    print(report.as_json(found) if given.json else report.as_text(found, terminal.width()))
+    again = shlex.join(["hallu", "compare", *(str(job.folder) for job in complete)])
+    print(f"again, as Markdown, LaTeX or a page: {again} --html FILE", file=sys.stderr)
 
 
 def _show(given: argparse.Namespace, complete: Sequence[Job], baseline: Run | None) -> None:

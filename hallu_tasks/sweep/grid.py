@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from registry.arguments import convert, model_args, params, preset_file
 from registry.cards import layers
@@ -18,7 +18,7 @@ from registry.model_families import family
 from registry.plugins import lazy, model_ids
 from registry.runs import source
 
-__all__ = ["Cell", "cells", "checkpoint_of", "method_of"]
+__all__ = ["Cell", "assignments", "cells", "checkpoint_of", "method_of", "require_arguments"]
 
 _HINTS: Mapping[str, object] = {
     "number": float, "whole": int, "flag": bool, "text": str, "layers": LayerSpec, "list": tuple[float, ...],
@@ -27,23 +27,26 @@ _HINTS: Mapping[str, object] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting. `values` are in the order of the grid, as ``--model_args`` takes them."""
+    """One run: `model` and `model_args` as lmms-eval takes them; `values` those of the grid, in its order."""
 
-    values: Mapping[str, str]
+    model: str
+    model_args: str
+    method: str = model_ids.CONTROL
+    values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
-        """``alpha=2,layers=1+4-7``."""
-        return ",".join(f"{name}={value}" for name, value in self.values.items())
+        """``alpha=2,layers=1+4-7``, or the method where no parameter is swept."""
+        return ",".join(f"{name}={value}" for name, value in self.values.items()) or self.method
 
     @property
     def folder(self) -> str:
-        """``alpha=2+layers=1+4-7``, with a hash where characters had to be replaced.
+        """``alpha=2+layers=1+4-7``, with a hash where characters had to be replaced; or the method.
 
         No comma, at which lmms-eval would cut ``--output_path``.
         """
         parts = {name: re.sub(r"[^\w.+-]", "_", value) for name, value in self.values.items()}
-        safe = "+".join(f"{name}={value}" for name, value in parts.items())
+        safe = "+".join(f"{name}={value}" for name, value in parts.items()) or self.method
         return safe if parts == self.values else f"{safe}~{hashlib.sha256(self.text.encode()).hexdigest()[:6]}"
 
 
@@ -54,7 +57,7 @@ def cells(model: str, model_args: str, grid: Sequence[str]) -> list[Cell]:
     `model` or, for the generic id, in `model_args`, layers also against a checkpoint whose folder is at hand; values of
     methods without a card are left to the run. Raises `ValueError` naming the parameter, the value and what is allowed.
     """
-    method, given = method_of(model, model_args), _assignments(model_args)
+    method, given = _swept(model, model_args), assignments(model_args)
     axes: dict[str, list[str]] = {}
     for text in grid:
         name, equals, values = text.partition("=")
@@ -66,27 +69,28 @@ def cells(model: str, model_args: str, grid: Sequence[str]) -> list[Cell]:
         axes[name] = _values(method, name, values)
     if taken := [name for name in axes if name in given]:
         raise BadArgument(f"--grid {taken[0]}: it is in --model_args too; leave it out there")
-    _require_arguments(model, method, given)
+    require_arguments(model, method, given)
     for depth in _depths(checkpoint_of(model, model_args)):
         for name, chosen in (*axes.items(), *((name, [value]) for name, value in given.items())):
             _require_layers(method, name, chosen, depth)
-    return [Cell(dict(zip(axes, values))) for values in itertools.product(*axes.values())]
+    found = (Cell(model, "", method, dict(zip(axes, values))) for values in itertools.product(*axes.values()))
+    return [replace(cell, model_args=",".join(filter(None, (model_args, cell.text)))) for cell in found]
 
 
 def checkpoint_of(model: str, model_args: str) -> str:
     """The checkpoint that runs load: what the arguments name, else the family's; empty for a generic id without one."""
     name, _ = model_ids.split(model)
     default = family.load()[name].checkpoint if name else None
-    return _assignments(model_args).get("pretrained") or default or ""
+    return assignments(model_args).get("pretrained") or default or ""
 
 
-def _assignments(model_args: str) -> dict[str, str]:
+def assignments(model_args: str) -> dict[str, str]:
     """What ``--model_args`` sets. A comma inside a value is followed by no name with ``=``."""
     parts = (part.partition("=") for part in re.split(r",(?=\s*[\w.]+=)", model_args) if part.strip())
     return {name.strip(): value.strip() for name, _, value in parts}
 
 
-def _require_arguments(model: str, method: str, given: Mapping[str, str]) -> None:
+def require_arguments(model: str, method: str, given: Mapping[str, str]) -> None:
     """Raise `BadArgument` for a name in ``--model_args`` that the model does not take, or a value out of its range."""
     own = {name: value for name, value in given.items() if not (model == model_ids.GENERIC and name == "method")}
     _, rest = preset_file.taken(own, lazy.composition(method))
@@ -118,11 +122,14 @@ def _require_layers(method: str, name: str, values: Sequence[str], depth: int) -
                     layers.resolve(value, depth, argument=own, method=part)
 
 
-def method_of(model: str, model_args: str) -> str:
-    """The method of the runs. Raises `BadArgument` for a plain model."""
+def method_of(model: str, model_args: str) -> str | None:
+    """The method of the runs, None for the plain model."""
     _, method = model_ids.split(model)
-    if model == model_ids.GENERIC:
-        method = _assignments(model_args).get("method")
+    return assignments(model_args).get("method") if model == model_ids.GENERIC else method
+
+
+def _swept(model: str, model_args: str) -> str:
+    method = method_of(model, model_args)
     if method is None:
         raise BadArgument(
             f"--model {model} runs without a method, so it has no parameter to sweep; "

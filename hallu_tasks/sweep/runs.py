@@ -65,9 +65,7 @@ class Outcome:
     problem: str | None
 
 
-def jobs(
-    cells: Sequence[Cell], model: str, model_args: str, tasks: str, output: Path, more: Sequence[str]
-) -> list[Job]:
+def jobs(cells: Sequence[Cell], tasks: str, output: Path, more: Sequence[str]) -> list[Job]:
     """A job a cell.
 
     Raises `ValueError` for a folder that holds a run with other arguments: its results are neither to be
@@ -76,8 +74,7 @@ def jobs(
     made = []
     for cell in cells:
         folder = output / cell.folder
-        parameters = ",".join(filter(None, (model_args, cell.text)))
-        job = Job(cell, folder, ("--model", model, "--model_args", parameters, "--tasks", tasks, *more))
+        job = Job(cell, folder, ("--model", cell.model, "--model_args", cell.model_args, "--tasks", tasks, *more))
         _require_same(job)
         made.append(job)
     return made
