@@ -187,6 +187,14 @@ def test_the_matrix_has_every_cell_once():
     assert all(list(row) == list(METHODS) for row in MATRIX.values())
 
 
+def test_methods_that_fare_alike_share_a_column():
+    (_, *rows), columns, _ = matrix.text(map(built_in.load, METHODS))
+    assert sorted(name for _, *names in columns for name in names) == sorted(METHODS)
+    assert [name for name, *_ in rows] == list(MATRIX)
+    for _, first, *others in columns:
+        assert all(row[first] == row[other] for row in MATRIX.values() for other in others)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_models_that_no_method_can_act_on_are_refused_with_the_reason(name):
     model = REFUSED[name]()

@@ -59,11 +59,12 @@ def _matrix(arguments: argparse.Namespace) -> int:
     elif arguments.markdown:
         print(matrix.markdown(chosen))
     else:
-        (head, *rows), notes = matrix.text(chosen)
+        (head, *rows), columns, notes = matrix.text(chosen)
         print(table(head, rows))
         width = terminal.width()
-        numbered = (f"({number}) {note}" for number, note in enumerate(notes, 1))
-        print("", *(line for note in numbered for line in terminal.folded(note, width, "    ")), sep="\n")
+        legend = [f"{letter}: {', '.join(names)}" for letter, *names in columns if len(names) > 1]
+        legend += [*([""] if legend else []), *(f"({number}) {note}" for number, note in enumerate(notes, 1))]
+        print("", *(line for entry in legend for line in terminal.folded(entry, width, "    ") or [""]), sep="\n")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable
 
 from registry.cards.card import Card
@@ -19,22 +20,29 @@ def table(methods: Iterable[Card]) -> dict[str, dict[str, Cell]]:
     return {**found, **none}
 
 
-def text(methods: Iterable[Card]) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Rows of the table, its head first, and the notes that its numbers point to."""
+def text(methods: Iterable[Card]) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]], list[str]]:
+    """Rows of the table, its head first; what its columns stand for; the notes that its numbers point to.
+
+    A column is named by its method; several that fare alike on every family share one, named by a letter.
+    """
     cards, notes = list(methods), list[str]()
     cells = table(cards)
-    rows: list[tuple[str, ...]] = [("FAMILY", *(card.name for card in cards))]
-    for name, by_method in cells.items():
-        rows.append((name, *(_marked(one, notes) for one in by_method.values())))
-    return rows, notes
+    columns: dict[tuple[Cell, ...], list[str]] = {}
+    for card in cards:
+        columns.setdefault(tuple(row[card.name] for row in cells.values()), []).append(card.name)
+    letters = iter(string.ascii_uppercase)
+    heads = [names[0] if len(names) == 1 else next(letters) for names in columns.values()]
+    rows: list[tuple[str, ...]] = [("FAMILY", *heads)]
+    for place, name in enumerate(cells):
+        rows.append((name, *(_marked(column[place], notes) for column in columns)))
+    return rows, [(head, *names) for head, names in zip(heads, columns.values())], notes
 
 
 def markdown(methods: Iterable[Card]) -> str:
     """The table as Markdown, with its notes and the families' limits."""
-    rows, notes = text(methods)
-    head, *body = rows
-    lines = [("family", *(f"`{name}`" for name in head[1:])), ("---",) * len(head)]
-    lines += [(f"`{name}`", *marks) for name, *marks in body]
+    (_, *body), columns, notes = text(methods)
+    lines = [("family", *(" ".join(f"`{name}`" for name in names) for _, *names in columns))]
+    lines += [("---",) * len(lines[0]), *((f"`{name}`", *marks) for name, *marks in body)]
     table_lines = [f"| {' | '.join(line)} |" for line in lines]
     limits = [f"* `{row.id}`: {limit}" for row in family.load().values() for limit in row.limits]
     numbered = [f"{number}. {note}" for number, note in enumerate(notes, 1)]
