@@ -25,7 +25,7 @@ RUN = $(BIN)/hallu run --model $(1) --model_args pretrained=demo --tasks hallu_d
 PICTURES := hallu_models/diagnostics/pictures
 DIAGNOSE = $(BIN)/hallu diagnose --image demo:9
 
-.PHONY: demo check test floor newest soak fuzz audit bench pictures lint types readme clean
+.PHONY: demo check test floor newest contract soak fuzz audit bench pictures lint types readme clean
 
 demo: $(STAMP)
 	$(call RUN,llava_base)
@@ -47,6 +47,10 @@ newest: $(DEV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(NEWEST) transformers
 	PYTHONPATH=$(NEWEST) $(BIN)/python -c "import transformers; print('transformers', transformers.__version__)"
 	PYTHONPATH=$(NEWEST) $(PYTEST) -q $(CONTACT_TESTS)
+
+# Every check of the contract, for every method on every family.
+contract: $(DEV)
+	HALLU_CONTRACT=all $(PYTEST) -q -k contract tests/test_families.py
 
 # 20,000 documents with methods put on and taken off.
 soak: $(DEV)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import equations
 import pytest
@@ -21,6 +22,9 @@ from registry.model_families import matrix
 
 STEPS = 4
 STRONG = {name: dict(built_in.load(name).strong) for name in built_in.names()}
+
+DIFFERENT = ("llava", "instructblip", "qwen2_5_vl", "gemma3", "qwen3_5", "mllama", "auto")
+"""Families that differ most: queries, positions in three axes, windows, layers without heads, cross-attention."""
 
 METHODS = built_in.names()
 MATRIX = matrix.table(map(built_in.load, METHODS))
@@ -88,9 +92,15 @@ def differ(found, other):
 
 @acting
 def test_the_contract(family, method):
-    report = assert_contract(method, families=[family], reference=equations.REFERENCES.get(method))
-    assert {"identity", "it acts", "batches", "backends", "beams", "clean exit"} <= set(report.checks[family])
-    assert ("reference" in report.checks[family]) == (method in equations.REFERENCES)
+    """Methods of ``references/`` are tried in full where families differ most, everywhere with HALLU_CONTRACT=all."""
+    whole = method in equations.WHOLE or family in DIFFERENT or os.environ.get("HALLU_CONTRACT") == "all"
+    only = None if whole else ("it acts", "reference", "batches")
+    reference = equations.REFERENCES.get(method)
+    report = assert_contract(method, families=[family], reference=reference, only=only)
+    ran = set(report.checks[family])
+    assert {"identity", "it acts", "batches", "backends", "clean exit"} <= ran or not whole
+    assert {"it acts", "batches"} <= ran
+    assert ("reference" in ran) == (reference is not None)
 
 
 @pytest.mark.parametrize("method", METHODS)

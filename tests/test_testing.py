@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from hallu_models.interventions import Intervention, LayerStep, LogitsStep
+from hallu_models.interventions import BadArgument, Intervention, LayerStep, LogitsStep
 from hallu_models.testing import ContractFailed, assert_contract
 
 FAMILY = ["llava"]
@@ -47,6 +47,13 @@ def test_a_method_that_keeps_it(given):
     assert report.checks == {"llava": passed}
     assert list(report.refused) == ["lfm2_vl"] and "convolution" in report.refused["lfm2_vl"]
     assert "scaled keeps its contract on 1 families" in str(report) and "refused: " in str(report)
+
+
+def test_some_of_the_checks_are_run_by_name_and_others_are_refused():
+    report = assert_contract(Scaled, families=["llava"], identity=OFF, only=["beams", "it acts"])
+    assert report.checks == {"llava": ("it acts", "beams")}
+    with pytest.raises(BadArgument, match="only=batch: unknown check.*did you mean batches.*; allowed: identity, "):
+        assert_contract(Scaled, families=["llava"], identity=OFF, only=["batch"])
 
 
 class Louder(Scaled):

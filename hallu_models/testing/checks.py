@@ -170,7 +170,7 @@ def clean_exit(trial: Trial) -> None:
         raise Differs("the logits of a third token were never asked for")
     if hosts.fingerprint(model) != before:
         raise Differs(f"after an exception in the middle of generate {_changed(before, hosts.fingerprint(model))}")
-    agree(trial.answered(None, numbers), plain, "after an exception the plain model is another", 0.0)
+    agree(trial.answered_anew(numbers), plain, "after an exception the plain model is another", 0.0)
 
 
 class _Interrupted(Exception):
@@ -182,19 +182,28 @@ def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> str:
     return f"hooks, attributes or attention backends are others in {', '.join(names[:3]) or 'new modules'}"
 
 
+CHECKS: Mapping[str, Callable[[Trial], None]] = {
+    "identity": identity,
+    "it acts": acts,
+    "reference": reference,
+    "batches": batches,
+    "rows without an image": without_image,
+    "backends": backends,
+    "branches": branches,
+    "beams": beams,
+    "clean exit": clean_exit,
+}
+"""By name, in order."""
+
+
 def of(trial: Trial) -> dict[str, Callable[[], None]]:
     """The checks that apply to a method on a model, by name, in order."""
     # Before the first of them.
     _ = trial.untouched
-    given: dict[str, Callable[[Trial], None]] = {
-        "identity": identity,
-        "it acts": acts,
-        **({"reference": reference} if trial.reference is not None else {}),
-        "batches": batches,
-        **({} if trial.numbers == trial.with_image or trial.decides else {"rows without an image": without_image}),
-        "backends": backends,
-        **({"branches": branches} if trial.acting.contrasts() else {}),
-        **({} if trial.decides else {"beams": beams}),
-        "clean exit": clean_exit,
+    without = {
+        "reference": trial.reference is None,
+        "rows without an image": trial.numbers == trial.with_image or trial.decides,
+        "branches": not trial.acting.contrasts(),
+        "beams": trial.decides,
     }
-    return {name: functools.partial(check, trial) for name, check in given.items()}
+    return {name: functools.partial(check, trial) for name, check in CHECKS.items() if not without.get(name)}

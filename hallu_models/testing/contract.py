@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ def assert_contract(
     parameters: Mapping[str, Any] | None = None,
     identity: Mapping[str, Any] | None = None,
     reference: Reference | None = None,
+    only: Iterable[str] | None = None,
 ) -> Report:
     """Run every check of the contract. Raises ContractFailed, naming family, check and what differs.
 
@@ -34,8 +35,8 @@ def assert_contract(
     settings under which it acts visibly on four layers and a handful of image tokens; default the card's ``strong``.
     identity: settings at which it is the plain model; default the card's. reference: ``reference(method, row)`` gives
     the logits by the paper's equations, see :class:`hallu_models.testing.Row`; the batch must agree with it. A family
-    whose models lack what the method acts on is left out, and the report says why. Raises ValueError where no identity
-    is known.
+    whose models lack what the method acts on is left out, and the report says why. only: names of the checks to run.
+    Raises ValueError where no identity is known.
 
     Checked are, on each family: identity settings under greedy decoding, beams and sampling; that it acts; the
     reference; rows alone and in a padded batch; rows without an image; attention backends; both kinds of branch; beams
@@ -49,6 +50,12 @@ def assert_contract(
         raise ValueError(f"{name} has no card that says when it is the plain model; give identity={{...}}")
     if isinstance(method, Intervention):
         strong = dict(parameters or {})
+    chosen = tuple(checks.CHECKS if only is None else only)
+    if unknown := [check for check in chosen if check not in checks.CHECKS]:
+        raise BadArgument(
+            f"only={unknown[0]}: unknown check{did_you_mean(near(unknown[0], checks.CHECKS))}; "
+            f"allowed: {', '.join(checks.CHECKS)}"
+        )
     report = Report(name)
     for family in _known(families):
         host = questions.host(family)
@@ -58,13 +65,15 @@ def assert_contract(
         except UnsupportedModel as error:
             report.refused[family] = str(error)
             continue
-        report.checks[family] = _checked(Trial(family, host, acting, at_rest, reference))
+        report.checks[family] = _checked(Trial(family, host, acting, at_rest, reference), chosen)
     return report
 
 
-def _checked(trial: Trial) -> tuple[str, ...]:
+def _checked(trial: Trial, chosen: Collection[str]) -> tuple[str, ...]:
     name, passed = trial.acting.name, []
     for check, run in checks.of(trial).items():
+        if check not in chosen:
+            continue
         try:
             run()
         except checks.Differs as error:

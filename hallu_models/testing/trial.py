@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ STEPS = 10
 SEED = 3
 Reference = Callable[[Intervention, Row], Tensor]
 """Logits (L, V) of prompt and answer, or (T, V) of the answer's tokens, by the paper's equations."""
+
+
+_PLAIN: WeakKeyDictionary[Any, dict[Any, Answers]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Trial:
     @cached_property
     def untouched(self) -> dict[str, Any]:
         """The model's fingerprint behind a plain generation, which leaves things of its own."""
-        self.answered(None, self.numbers, steps=2)
+        self.answered_anew(self.numbers, steps=2)
         return hosts.fingerprint(self.host.model)
 
     @cached_property
@@ -94,7 +98,32 @@ class Trial:
         processor: Any = None,
         **options: Any,
     ) -> Answers:
-        """Answers to one batch. force: (A, T) tokens to be chosen. processor: a logits processor."""
+        """Answers to one batch. force: (A, T) tokens to be chosen. processor: a logits processor.
+
+        What the plain model answers freely is computed once a model.
+        """
+        if method is not None or force is not None or processor is not None:
+            return self._answered(method, numbers, steps, branch, force, processor, options)
+        known = _PLAIN.setdefault(self.host.model, {})
+        key = (tuple(numbers), steps, *sorted(options.items()))
+        if key not in known:
+            known[key] = self.answered_anew(numbers, steps=steps, **options)
+        return known[key]
+
+    def answered_anew(self, numbers: Sequence[int], *, steps: int = STEPS, **options: Any) -> Answers:
+        """What the plain model answers now."""
+        return self._answered(None, numbers, steps, "paired", None, None, options)
+
+    def _answered(
+        self,
+        method: Intervention | None,
+        numbers: Sequence[int],
+        steps: int,
+        branch: Mode,
+        force: Tensor | None,
+        processor: Any,
+        options: dict[str, Any],
+    ) -> Answers:
         if force is not None and not self.decides:
             processor = _forced(force)
         with self._attached(method, numbers, branch) as inputs, torch.random.fork_rng(devices=[]):
