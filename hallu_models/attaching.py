@@ -46,7 +46,7 @@ def attach(
         # Looking at a model switches its attention for a moment, to a name that is the same for all models.
         with held(model), INSPECTING:
             host = inspect(model, processor)
-    interventions = methods.build(method, host.family, host.depth, parameters)
+    interventions = methods.build(method, host.family, host.depth, parameters, host.checkpoint)
     unproven = check and not self_check.is_proven(host, interventions, branch)
     later = unproven and host.processor is None
     session = Session(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.interventions.base import Intervention
-from registry.arguments import method_arguments, params
+from registry.arguments import method_arguments, params, preset_file
 from registry.arguments.method_arguments import MethodArguments
+from registry.arguments.preset_file import PresetFile
 from registry.cards import layers
 from registry.model_families import family as families
 from registry.plugins import lazy
@@ -53,11 +55,16 @@ def parse(
 
 
 def build(
-    method: Method, family: str | None, depth: int, parameters: Mapping[str, Any] | MethodArguments
+    method: Method,
+    family: str | None,
+    depth: int,
+    parameters: Mapping[str, Any] | MethodArguments,
+    checkpoint: Path | None = None,
 ) -> tuple[Intervention, ...]:
     """Interventions for a model of this family and number of layers: the card's preset, overlaid by ``parameters``.
 
-    The values of a preset file stand between the two.
+    The values of a preset file stand between the two: the one that is named, else the one in ``checkpoint``, the folder
+    that the model was loaded from.
 
     Raises what :func:`check` raises, and ValueError for a layer the model does not have and for parameters beside an
     instance (which carries its own), and for a preset file of a model with another number of layers.
@@ -71,20 +78,46 @@ def build(
         return (method.bind(family, depth),)
     parsed = parse(method, parameters)
     parsed.require_depth(depth)
-    return tuple(item.bind(family, depth) for item in _built(parsed, family))
+    return tuple(item.bind(family, depth) for item in _built(parsed, family, depth, checkpoint))
+
+
+def found_beside(method: Method, parameters: Mapping[str, Any] | MethodArguments, checkpoint: Path | None) -> list[str]:
+    """A sentence for each method that takes a preset file in the checkpoint's folder."""
+    if isinstance(method, Intervention):
+        return []
+    found = {name: _beside(name, parse(method, parameters), checkpoint) for name in names(method)}
+    return [
+        f"{name}: {params.canonical(preset.parameters)} of {preset_file.FOLDER}/{name}{preset_file.ENDING} in the "
+        "checkpoint's folder, where the arguments say nothing else"
+        for name, preset in found.items()
+        if preset
+    ]
+
+
+def _beside(name: str, parsed: MethodArguments, checkpoint: Path | None) -> PresetFile | None:
+    named = parsed.preset is not None and parsed.preset.method == name
+    return None if named else preset_file.beside(checkpoint, name)
 
 
 def scaled_layers(
-    method: Method, family: str | None, depth: int, parameters: Mapping[str, Any] | MethodArguments
+    method: Method,
+    family: str | None,
+    depth: int,
+    parameters: Mapping[str, Any] | MethodArguments,
+    checkpoint: Path | None = None,
 ) -> list[str]:
     """A sentence for each method whose layers follow a rule made for a model of another depth."""
-    items = (method,) if isinstance(method, Intervention) else _built(parse(method, parameters), family)
+    items = (
+        (method,) if isinstance(method, Intervention) else _built(parse(method, parameters), family, depth, checkpoint)
+    )
     said = (layers.scaled(item.layer_rule(family), depth, method=item.name) for item in items)
     return [sentence for sentence in said if sentence]
 
 
-def _built(parsed: MethodArguments, family: str | None) -> tuple[Intervention, ...]:
-    """Interventions at the card's preset, overlaid by what is given, not bound to a depth yet."""
+def _built(
+    parsed: MethodArguments, family: str | None, depth: int, checkpoint: Path | None = None
+) -> tuple[Intervention, ...]:
+    """Interventions at the presets of card and checkpoint, overlaid by what is given, not bound to a depth yet."""
     built = []
     for name, values in parsed.values.items():
         cls = lazy.resolve(name)
@@ -93,6 +126,9 @@ def _built(parsed: MethodArguments, family: str | None) -> tuple[Intervention, .
         preset = (
             {key: value for key, value in card.presets.get(family or "", {}).items() if key != "layers"} if card else {}
         )
+        if (beside := _beside(name, parsed, checkpoint)) is not None:
+            beside.require_depth(depth)
+            preset |= params.coerce(cls, beside.parameters, card=card, method=name)
         _refuse_cell(family, name)
         built.append(cls(**{**preset, **values}))
     return tuple(built)

@@ -307,6 +307,50 @@ def test_a_file_of_another_method_or_model_is_refused(file, method, depth, prese
         methods.build(method, "llava", depth, {"preset": preset or file})
 
 
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A folder as a checkpoint's, with the preset of vhr."""
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "vhr.yaml").write_text(PRESET.text(), encoding="utf-8")
+    return tmp_path
+
+
+def test_one_in_the_checkpoint_s_folder_is_used_and_told(checkpoint):
+    (item,) = methods.build("vhr", "llava", 8, {}, checkpoint)
+    assert (item.layers, item.alpha) == ("4-6", 1.5)
+    first, second = methods.build("eah+vhr", "llava", 8, {"vhr.alpha": 3}, checkpoint)
+    assert (second.layers, second.alpha, first) == ("4-6", 3.0, methods.build("eah", "llava", 8, {})[0])
+    (told,) = methods.found_beside("eah+vhr", {}, checkpoint)
+    assert told.startswith("vhr: alpha=1.5,layers=4-6 of presets/vhr.yaml in the checkpoint's folder")
+    assert methods.found_beside("eah", {}, checkpoint) == []
+
+
+def test_a_named_one_stands_in_its_place(checkpoint, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(dataclasses.replace(PRESET, parameters={"alpha": 4.0}).text(), encoding="utf-8")
+    (item,) = methods.build("vhr", "llava", 8, {"preset": str(other)}, checkpoint)
+    assert item.alpha == 4.0 and item.layers != "4-6"
+    assert methods.found_beside("vhr", {"preset": str(other)}, checkpoint) == []
+
+
+def test_one_beside_that_does_not_fit_is_named(checkpoint):
+    with pytest.raises(BadArgument, match="found on demo with 8 layers, and this model has 32"):
+        methods.build("vhr", "llava", 32, {}, checkpoint)
+    (checkpoint / "presets" / "eah.yaml").write_text(PRESET.text(), encoding="utf-8")
+    with pytest.raises(BadArgument, match="eah.yaml holds parameters of vhr; name it vhr.yaml, or delete it"):
+        methods.build("eah", "llava", 8, {}, checkpoint)
+
+
+def test_the_demo_model_has_what_its_methods_need():
+    host = hallu_models.load("demo")
+    assert host.checkpoint is not None and host.checkpoint.name == "checkpoint"
+    picture = held_out.held_out(number=1)[0].image()
+    question = hallu_models.conversation(picture, "Please describe this image in detail.")
+    with hallu_models.attach(host, "ad_hh") as session:
+        assert session.interventions[0].heads == "L5H3"
+    assert host.generate([question], method="ad_hh", max_new_tokens=4)[0].text
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -134,7 +134,7 @@ class HalluModel(_Base):
                 f"--model {self.model_id}: pretrained={pretrained} is of model type "
                 f"'{self.host.model_type}', not of the family {self.family}; use --model {fitting}"
             )
-        self.interventions = methods.build(chosen, self.host.family, self.host.depth, parsed)
+        self.interventions = methods.build(chosen, self.host.family, self.host.depth, parsed, self.host.checkpoint)
         self.branch, self.images = branch, images
         if self.interventions:
             generate.refuse(self.host.model, generate.ours({}))
@@ -167,7 +167,9 @@ class HalluModel(_Base):
             "versions": source.versions(),
         }
         if self._rank == 0:
-            for line in methods.scaled_layers(chosen, self.host.family, self.host.depth, parsed):
+            folder = self.host.checkpoint
+            told = methods.scaled_layers(chosen, self.host.family, self.host.depth, parsed, folder)
+            for line in (*told, *methods.found_beside(chosen, parsed, folder)):
                 logger.info(line)
             if self.proof:
                 logger.info(f"self-check passed ({self.proof.seconds:.1f} s)")

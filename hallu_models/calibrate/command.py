@@ -38,6 +38,10 @@ their limits:
   on a task before believing in it: hallu compare results/llava_base results/llava_vhr.
   Without --captions, scenes are drawn as for the demo model; a model of photographs should see photographs.
 
+where it goes:
+  preset=FILE in --model_args uses a file. One named presets/METHOD.yaml in the checkpoint's own folder is used by
+  itself, and the log says so; the demo model has some.
+
 examples:
   hallu calibrate --method vhr --output demo.yaml
   lmms-eval --model llava_vhr --model_args pretrained=demo,preset=demo.yaml --tasks hallu_demo

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import torch
@@ -50,6 +51,12 @@ class Host:
     def depth(self) -> int:
         """Number of decoder layers."""
         return self.decoder.config.num_hidden_layers if self.closed else len(self.attention)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The folder that the model was loaded from, where it is one."""
+        name = getattr(self.model, "name_or_path", "")
+        return Path(name) if name and Path(name).is_dir() else None
 
     @property
     def device(self) -> torch.device:

@@ -1,5 +1,7 @@
 """Preset files: a method's parameters for one model, found by ``hallu calibrate``, used by ``preset=FILE``.
 
+One that lies in the checkpoint's own folder, as ``presets/<method>.yaml``, is used where no other is named.
+
 The file is YAML, named ``*.yaml``::
 
     method: vhr
@@ -26,6 +28,8 @@ from registry.plugins import lazy
 
 KEY = "preset"
 ENDING = ".yaml"
+FOLDER = "presets"
+"""In a checkpoint's folder: ``presets/<method>.yaml`` holds what was found on this checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,17 @@ def read(path: Path) -> PresetFile:
         measured=top.mapping("measured", required=False),
     )
     top.finish()
+    return found
+
+
+def beside(checkpoint: Path | None, method: str) -> PresetFile | None:
+    """What a checkpoint's own folder holds for a method. Raises ``CardError`` for a malformed file."""
+    file = None if checkpoint is None else checkpoint / FOLDER / f"{method}{ENDING}"
+    if file is None or not file.is_file():
+        return None
+    found = read(file)
+    if found.method != method:
+        raise BadArgument(f"{file} holds parameters of {found.method}; name it {found.method}{ENDING}, or delete it")
     return found
 
 

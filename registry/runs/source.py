@@ -100,13 +100,14 @@ def checkpoint_folder(pretrained: str) -> Path | None:
 def checkpoint_files(folder: Path) -> str:
     """SHA-256 over the names and contents of the files directly in a folder that a checkpoint consists of.
 
-    Weights, configuration, tokenizer, templates and code. Of a file above `WHOLE` bytes the size and `BLOCKS` evenly
-    spread blocks count, the first and the last among them: reading every byte of a large model takes minutes. A process
-    reads a folder once.
+    Weights, configuration, tokenizer, templates, code, and what ``presets/`` holds for methods. Of a file above `WHOLE`
+    bytes the size and `BLOCKS` evenly spread blocks count, the first and the last among them: reading every byte of a
+    large model takes minutes. A process reads a folder once.
     """
     whole = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in _CHECKPOINT):
-        whole.update(f"{path.name} {_file(path)}\n".encode())
+    files = [path for path in folder.iterdir() if path.suffix in _CHECKPOINT] + list((folder / "presets").glob("*"))
+    for path in sorted(path for path in files if path.is_file()):
+        whole.update(f"{path.relative_to(folder).as_posix()} {_file(path)}\n".encode())
     return whole.hexdigest()
 
 
