@@ -21,6 +21,11 @@ HIDDEN = -1e9
 """Score of a column that the row may not see: finite, so that means and mixtures of scores stay numbers."""
 
 
+def seen(scores: Tensor) -> Tensor:
+    """Columns (..., Lk) that a row may see, by its scores: to scale those of hidden ones could bring them back."""
+    return scores > HIDDEN / 2
+
+
 def scores(call: AttentionCall, layout: Layout, columns: Columns) -> Tensor:
     """Pre-softmax scores (B, H, Lk) of each row's last position in float32, hidden columns at :data:`HIDDEN`."""
     batch, heads, _, size = call.query.shape

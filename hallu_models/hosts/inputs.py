@@ -38,6 +38,14 @@ class Deepstack:
     def padded(self, left: int, right: int = 0) -> Deepstack:
         return Deepstack(nn.functional.pad(self.where, (left, right)), self.features)
 
+    def below(self, other: Deepstack | None, mask: Tensor) -> Deepstack:
+        """These rows, then the other ones with columns ``mask`` (B, L), where None adds nothing."""
+        if other is None:
+            other = Deepstack(torch.zeros_like(mask), tuple(feature[:0] for feature in self.features))
+        return Deepstack(
+            torch.cat([self.where, other.where]), tuple(torch.cat(pair) for pair in zip(self.features, other.features))
+        )
+
     def without(self, removed: Tensor) -> Deepstack:
         """Nothing is added at the columns ``removed`` (B, L)."""
         hidden = removed[self.where]
@@ -176,11 +184,7 @@ class DecoderInputs:
             assert other.token_types is not None
             types = torch.cat([types, other.token_types])
         if deepstack is not None:
-            assert other.deepstack is not None
-            deepstack = Deepstack(
-                torch.cat([deepstack.where, other.deepstack.where]),
-                tuple(torch.cat(pair) for pair in zip(deepstack.features, other.deepstack.features)),
-            )
+            deepstack = deepstack.below(other.deepstack, other.mask)
         if (crossing is None) != (other.crossing is None):
             raise ValueError(
                 "one branch reads images by cross-attention and the other has none, so they cannot be one batch: use "

@@ -7,7 +7,7 @@ from hallu_models.conversations import Conversation, Message
 from hallu_models.engines.branches import Negative, plausible
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Passes
-from hallu_models.engines.rows import HIDDEN
+from hallu_models.engines.rows import HIDDEN, seen
 from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
 from hallu_models.hosts.decoding import Decoding
 from hallu_models.hosts.inputs import DecoderInputs
@@ -40,4 +40,5 @@ __all__ = [
     "layers",
     "per_layer",
     "plausible",
+    "seen",
 ]

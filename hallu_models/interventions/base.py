@@ -101,6 +101,13 @@ class Intervention:
         """The edited layers of a bound intervention."""
         return layers.resolve(self.layers, depth, method=self.name)
 
+    def hook_layers(self, hook: str, depth: int) -> tuple[int, ...]:
+        """Which of :meth:`layer_list` a hook acts in: all, but for a method that looks here and edits there.
+
+        Of hooks at one edit point, all act where one of them does.
+        """
+        return self.layer_list(depth)
+
     def parameters(self) -> dict[str, Any]:
         """Every parameter and its value, for logs and result files."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -84,6 +84,12 @@ class Row:
         """Logits (L, V) of prompt and answer. heads edits head outputs; hidden edits hidden states, by hook."""
         return forward(self.host, self.extended, attend, heads, values=values, hidden=hidden)
 
+    def forward_without_image(self) -> Tensor:
+        """Plain logits (T, V) of the answer's tokens behind the text of the prompt alone."""
+        text = self.without_image()
+        length = text["input_ids"].shape[1]
+        return forward(self.host, extended(text, self.answer, self.inputs))[length - 1 : -1]
+
     def forward_other(self) -> Tensor:
         """Plain logits (T, V) of the answer's tokens behind the prompt with the other image."""
         assert self.other is not None
@@ -95,8 +101,8 @@ class Row:
         return logits[self.prompt - 1 : -1]
 
 
-def extended(inputs: dict[str, Any], answer: list[int]) -> dict[str, Any]:
-    """Inputs with an answer behind the prompt."""
+def extended(inputs: dict[str, Any], answer: list[int], whole: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Inputs with an answer behind the prompt. whole: those with the image, of a prompt that lacks it."""
     number, found = len(answer), dict(inputs)
     tokens = torch.tensor([answer], dtype=torch.long)
     found["input_ids"] = torch.cat([inputs["input_ids"], tokens], dim=1)
@@ -104,7 +110,7 @@ def extended(inputs: dict[str, Any], answer: list[int]) -> dict[str, Any]:
     for name, value in (("attention_mask", 1), ("mm_token_type_ids", 0), ("token_type_ids", None)):
         if name in inputs:
             # PaliGemma numbers what it generates 1, Gemma 3 its text 0.
-            value = int(inputs[name].max() == 0) if value is None else value
+            value = int((inputs if whole is None else whole)[name].max() == 0) if value is None else value
             found[name] = torch.nn.functional.pad(inputs[name], (0, number), value=value)
     if "cross_attention_mask" in inputs:
         seen = inputs["cross_attention_mask"]
