@@ -66,12 +66,7 @@ class Row:
 
     def without_image(self) -> dict[str, Any]:
         """The text of the prompt alone."""
-        kept = ~self.columns
-        text = {"input_ids": self.inputs["input_ids"][:, kept]}
-        text["attention_mask"] = torch.ones_like(text["input_ids"])
-        if "token_type_ids" in self.inputs:
-            text["token_type_ids"] = self.inputs["token_type_ids"][:, kept]
-        return text
+        return _text(self.inputs, self.columns)
 
     def forward(
         self,
@@ -90,9 +85,23 @@ class Row:
         length = self.other["input_ids"].shape[1]
         return forward(self.host, extended(self.other, self.answer))[length - 1 : -1]
 
+    def forward_without_image(self) -> Tensor:
+        """Plain logits (T, V) of the answer's tokens behind the text of the prompt alone."""
+        length = self.prompt - int(self.columns.sum())
+        return forward(self.host, _text(self.extended, self.image))[length - 1 : -1]
+
     def answers(self, logits: Tensor) -> Tensor:
         """(T, V) of the answer's tokens, from (L, V)."""
         return logits[self.prompt - 1 : -1]
+
+
+def _text(inputs: dict[str, Any], image: Tensor) -> dict[str, Any]:
+    """Inputs without the columns of ``image`` (L,)."""
+    text = {"input_ids": inputs["input_ids"][:, ~image]}
+    text["attention_mask"] = torch.ones_like(text["input_ids"])
+    if "token_type_ids" in inputs:
+        text["token_type_ids"] = inputs["token_type_ids"][:, ~image]
+    return text
 
 
 def extended(inputs: dict[str, Any], answer: list[int]) -> dict[str, Any]:
