@@ -45,6 +45,11 @@ class Deepstack:
         features = tuple(torch.cat(pair) for pair in zip(self.features, other.features))
         return Deepstack(torch.cat([self.where, other.where]), features)
 
+    def where_not(self, image: Tensor, other: Deepstack) -> Deepstack:
+        """Those of ``other``, of the same columns, at the columns ``image`` (B, L)."""
+        theirs = image[self.where][:, None]
+        return Deepstack(self.where, tuple(torch.where(theirs, b, a) for a, b in zip(self.features, other.features)))
+
     def without(self, removed: Tensor) -> Deepstack:
         """Nothing is added at the columns ``removed`` (B, L)."""
         hidden = removed[self.where]
@@ -235,6 +240,14 @@ class DecoderInputs:
             crossing = self.crossing.unseen(columns.shape[1])
         moved = DecoderInputs(embeddings, text, self.positions, types, deepstack, self.made_mask, crossing)
         return dataclasses.replace(moved, positions=moved.counted())
+
+    def with_image_of(self, other: DecoderInputs, image: Tensor) -> DecoderInputs:
+        """At the columns ``image`` (B, L) what ``other``, the same prompts with other pictures, has there."""
+        deepstack = self.deepstack
+        if deepstack is not None and other.deepstack is not None:
+            deepstack = deepstack.where_not(image, other.deepstack)
+        embeddings = torch.where(image[:, :, None], other.embeddings, self.embeddings)
+        return dataclasses.replace(self, embeddings=embeddings, deepstack=deepstack)
 
     def with_removed(self, removed: Tensor) -> DecoderInputs:
         """Image tokens at the columns ``removed`` (B, L) are zero, in the deeper layers too."""
