@@ -45,6 +45,11 @@ def plausible(logits: Tensor, reference: Tensor, beta: float) -> Tensor:
     return logits.masked_fill(reference < limit, -math.inf)
 
 
+def contrasted(logits: Tensor, negative: Tensor, alpha: float, beta: float) -> Tensor:
+    """(1 + alpha) l - alpha l' (B, V) for plausible tokens; with an alpha of 0 the plain model's logits, uncut."""
+    return logits if alpha == 0 else plausible((1 + alpha) * logits - alpha * negative, logits, beta)
+
+
 class Branch:
     """The negative rows of one generation. Forward passes go through :meth:`before` and :meth:`after`."""
 

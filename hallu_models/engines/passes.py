@@ -140,6 +140,25 @@ class Passes:
         shown = shown.repeat_interleave(height // side, dim=1).repeat_interleave(width // side, dim=2)
         return self._read(processors.with_pixels(self._given, pixels * shown[:, None].to(pixels)))
 
+    def with_pixels(self, method: str, edit: Callable[[Tensor], Tensor]) -> DecoderInputs:
+        """The prompt read once more with edited pixels.
+
+        ``edit`` is called with those of each picture, or of each tile of one, as the model is given them: normalised,
+        (3, height, width), or (patches, values) where the processor cuts pictures into patches; without what pads them
+        in a batch. It returns as many.
+        """
+        if not processors.has_images(self._given):
+            raise ValueError(f"{method} needs the images' pixels: give generate() the processor's output as it is")
+        try:
+            changed = self._read(processors.edited_pixels(self._given, edit))
+        except ValueError as error:
+            raise ValueError(f"{method}: {error}") from error
+        if self.layout.ignored is None or not bool(self.layout.ignored.any()):
+            return changed
+        if changed.crossing is not None:
+            raise ValueError(f"{method}: images that are read by cross-attention are edited together; leave images=all")
+        return self.prompt.with_image_of(changed, self.layout.image)
+
     def other_images(self, method: str) -> DecoderInputs:
         """The prompt with the caller's other images in the place of its own."""
         other = self._other_images

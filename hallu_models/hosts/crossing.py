@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 STATES = "cross_attention_states"
-SEEN = "cross_attention_mask"
-MASKS = (SEEN, "full_text_row_masked_out_mask")
+SEEN, SEEING = "cross_attention_mask", "full_text_row_masked_out_mask"
+MASKS = (SEEN, SEEING)
 """Arguments of a decoder: which image positions each column sees, and whether it sees any."""
 
 
@@ -47,6 +47,13 @@ class Crossing:
         """Behind ``left`` more columns, which see as little as those in front of an image."""
         masks = {name: nn.functional.pad(mask, (0, 0, left, 0)) for name, mask in self.masks.items()}
         return Crossing(self.states, masks)
+
+    def unseen(self, columns: int) -> Crossing:
+        """Of as many ``columns`` that see no image: what zeros give, without biases, is added to none of them."""
+        if SEEING not in self.masks:
+            raise ValueError(f"taking images out of a prompt needs the processor's {SEEN}")
+        masks = {name: mask.new_zeros(len(mask), 1, columns, mask.shape[-1]) for name, mask in self.masks.items()}
+        return Crossing(None if self.states is None else torch.zeros_like(self.states), masks)
 
     def extended(self, number: int) -> Crossing:
         """With ``number`` more columns, which see what the last one does."""

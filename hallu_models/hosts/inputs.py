@@ -38,13 +38,17 @@ class Deepstack:
     def padded(self, left: int, right: int = 0) -> Deepstack:
         return Deepstack(nn.functional.pad(self.where, (left, right)), self.features)
 
-    def below(self, other: Deepstack | None, mask: Tensor) -> Deepstack:
-        """These rows, then the other ones with columns ``mask`` (B, L), where None adds nothing."""
+    def below(self, other: Deepstack | None, rows: int) -> Deepstack:
+        """These rows, then those of ``other``; None for as many ``rows`` to which nothing is added."""
         if other is None:
-            other = Deepstack(torch.zeros_like(mask), tuple(feature[:0] for feature in self.features))
-        return Deepstack(
-            torch.cat([self.where, other.where]), tuple(torch.cat(pair) for pair in zip(self.features, other.features))
-        )
+            return Deepstack(nn.functional.pad(self.where, (0, 0, 0, rows)), self.features)
+        features = tuple(torch.cat(pair) for pair in zip(self.features, other.features))
+        return Deepstack(torch.cat([self.where, other.where]), features)
+
+    def where_not(self, image: Tensor, other: Deepstack) -> Deepstack:
+        """Those of ``other``, of the same columns, at the columns ``image`` (B, L)."""
+        theirs = image[self.where][:, None]
+        return Deepstack(self.where, tuple(torch.where(theirs, b, a) for a, b in zip(self.features, other.features)))
 
     def without(self, removed: Tensor) -> Deepstack:
         """Nothing is added at the columns ``removed`` (B, L)."""
@@ -184,7 +188,7 @@ class DecoderInputs:
             assert other.token_types is not None
             types = torch.cat([types, other.token_types])
         if deepstack is not None:
-            deepstack = deepstack.below(other.deepstack, other.mask)
+            deepstack = deepstack.below(other.deepstack, len(other.embeddings))
         if (crossing is None) != (other.crossing is None):
             raise ValueError(
                 "one branch reads images by cross-attention and the other has none, so they cannot be one batch: use "
@@ -229,9 +233,21 @@ class DecoderInputs:
                 # Pictures that stay: those of several that are not looked at.
                 order = torch.zeros_like(self.deepstack.where).scatter(1, columns, text)[self.deepstack.where]
                 deepstack = Deepstack(kept, tuple(feature[order] for feature in self.deepstack.features))
-        # Images beside the columns are gone with theirs.
-        moved = DecoderInputs(embeddings, text, self.positions, types, deepstack, self.made_mask)
+        crossing = None
+        if self.crossing is not None:
+            if layout.ignored is not None and bool(layout.ignored.any()):
+                raise ValueError("images that are read by cross-attention are taken out together; leave images=all")
+            crossing = self.crossing.unseen(columns.shape[1])
+        moved = DecoderInputs(embeddings, text, self.positions, types, deepstack, self.made_mask, crossing)
         return dataclasses.replace(moved, positions=moved.counted())
+
+    def with_image_of(self, other: DecoderInputs, image: Tensor) -> DecoderInputs:
+        """At the columns ``image`` (B, L) what ``other``, the same prompts with other pictures, has there."""
+        deepstack = self.deepstack
+        if deepstack is not None and other.deepstack is not None:
+            deepstack = deepstack.where_not(image, other.deepstack)
+        embeddings = torch.where(image[:, :, None], other.embeddings, self.embeddings)
+        return dataclasses.replace(self, embeddings=embeddings, deepstack=deepstack)
 
     def with_removed(self, removed: Tensor) -> DecoderInputs:
         """Image tokens at the columns ``removed`` (B, L) are zero, in the deeper layers too."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from torch import Tensor
 
 from hallu_models.hosts import forward
 
-VALUES = "pixel_values"
-PIXELS = (
-    *(VALUES, "pixel_attention_mask", "image_sizes", "image_grid_thw", "batch_num_images"),
-    *("aspect_ratio_ids", "aspect_ratio_mask"),
-)
+VALUES, REAL, SIZES, GRID = "pixel_values", "pixel_attention_mask", "image_sizes", "image_grid_thw"
+PIXELS = (VALUES, REAL, SIZES, GRID, "batch_num_images", "aspect_ratio_ids", "aspect_ratio_mask")
 """What processors give a model for the images, rather than for the text."""
 
 MADE_TOGETHER = ("cross_attention_mask",)
@@ -34,6 +32,45 @@ def has_images(inputs: Mapping[str, Any]) -> bool:
 def with_pixels(inputs: Mapping[str, Any], pixels: Tensor) -> dict[str, Any]:
     """Model inputs with other pixels of the same shape."""
     return {**inputs, VALUES: pixels}
+
+
+def edited_pixels(inputs: Mapping[str, Any], edit: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """Model inputs in which ``edit`` made the pixels of each picture, or of each tile of one, from what they were."""
+    pixels = inputs[VALUES].clone()
+    for place in pieces(inputs):
+        pixels[place] = edit(pixels[place]).to(pixels)
+    return with_pixels(inputs, pixels)
+
+
+def pieces(inputs: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Indices of each picture in the pixels, or of each tile of one, in order and without what pads it.
+
+    A piece has (3, height, width), or (patches, values) where the processor cuts pictures into patches.
+    """
+    pixels, real, sizes = inputs[VALUES], inputs.get(REAL), inputs.get(SIZES)
+    if GRID in inputs:
+        ends = inputs[GRID].prod(dim=1).cumsum(dim=0).tolist()
+        return [(slice(*span),) for span in zip([0, *ends], ends)]
+    if pixels.ndim < 3:
+        raise ValueError(f"{VALUES} of shape {tuple(pixels.shape)} do not say where a picture ends")
+    found = []
+    for place in product(*map(range, pixels.shape[: -2 if pixels.ndim == 3 else -3])):
+        if pixels.ndim > 4 and not bool(pixels[place].any()):
+            continue  # Tiles that another picture has more of.
+        extent: tuple[slice, ...] = ()
+        if real is not None:
+            extent = _extent(real[place])
+        elif sizes is not None and pixels.ndim == 4:
+            extent = (slice(None), *map(slice, sizes[place].flatten().tolist()))
+        found.append((*place, *extent))
+    return found
+
+
+def _extent(real: Tensor) -> tuple[slice, ...]:
+    """What a mask (height, width) leaves of (3, height, width), or one (patches,) of (patches, values)."""
+    if real.ndim == 1:
+        return (slice(int(real.sum())),)
+    return (slice(None), slice(int(real.any(dim=1).sum())), slice(int(real.any(dim=0).sum())))
 
 
 def without_pixels(inputs: Mapping[str, Any]) -> dict[str, Any]:

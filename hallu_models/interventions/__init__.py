@@ -4,8 +4,9 @@ from hallu_models.interventions import Intervention, LayerStep
 """
 
 from hallu_models.conversations import Conversation, Message
-from hallu_models.engines.branches import Negative, plausible
+from hallu_models.engines.branches import Negative, contrasted, plausible
 from hallu_models.engines.maps import Maps
+from hallu_models.engines.noise import fingerprint, seeded_noise
 from hallu_models.engines.passes import Passes
 from hallu_models.engines.rows import HIDDEN, seen
 from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
@@ -37,8 +38,11 @@ __all__ = [
     "Prompt",
     "Recorder",
     "State",
+    "contrasted",
+    "fingerprint",
     "layers",
     "per_layer",
     "plausible",
+    "seeded_noise",
     "seen",
 ]

@@ -22,8 +22,8 @@ from hallu_models.interventions import (
     Message,
     Negative,
     Prompt,
+    contrasted,
     layers,
-    plausible,
 )
 
 CUMULATIVE_SHARE = 0.5
@@ -109,9 +109,7 @@ class IAVA(Intervention):
         return (drop > 0) & largest & looked_at & real
 
     def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
-        if self.alpha == 0:
-            return logits
-        return plausible((1 + self.alpha) * logits - self.alpha * negative, logits, self.beta)
+        return contrasted(logits, negative, self.alpha, self.beta)
 
 
 def _reworded(message: Message, instruction: str) -> dict[str, Any]:

@@ -66,12 +66,7 @@ class Row:
 
     def without_image(self) -> dict[str, Any]:
         """The text of the prompt alone."""
-        kept = ~self.columns
-        text = {"input_ids": self.inputs["input_ids"][:, kept]}
-        text["attention_mask"] = torch.ones_like(text["input_ids"])
-        if "token_type_ids" in self.inputs:
-            text["token_type_ids"] = self.inputs["token_type_ids"][:, kept]
-        return text
+        return _text(self.inputs, self.columns)
 
     def forward(
         self,
@@ -84,25 +79,33 @@ class Row:
         """Logits (L, V) of prompt and answer. heads edits head outputs; hidden edits hidden states, by hook."""
         return forward(self.host, self.extended, attend, heads, values=values, hidden=hidden)
 
-    def forward_without_image(self) -> Tensor:
-        """Plain logits (T, V) of the answer's tokens behind the text of the prompt alone."""
-        text = self.without_image()
-        length = text["input_ids"].shape[1]
-        return forward(self.host, extended(text, self.answer, self.inputs))[length - 1 : -1]
-
     def forward_other(self) -> Tensor:
         """Plain logits (T, V) of the answer's tokens behind the prompt with the other image."""
         assert self.other is not None
         length = self.other["input_ids"].shape[1]
         return forward(self.host, extended(self.other, self.answer))[length - 1 : -1]
 
+    def forward_without_image(self) -> Tensor:
+        """Plain logits (T, V) of the answer's tokens behind the text of the prompt alone."""
+        length = self.prompt - int(self.columns.sum())
+        return forward(self.host, _text(self.extended, self.image))[length - 1 : -1]
+
     def answers(self, logits: Tensor) -> Tensor:
         """(T, V) of the answer's tokens, from (L, V)."""
         return logits[self.prompt - 1 : -1]
 
 
-def extended(inputs: dict[str, Any], answer: list[int], whole: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Inputs with an answer behind the prompt. whole: those with the image, of a prompt that lacks it."""
+def _text(inputs: dict[str, Any], image: Tensor) -> dict[str, Any]:
+    """Inputs without the columns of ``image`` (L,)."""
+    text = {"input_ids": inputs["input_ids"][:, ~image]}
+    text["attention_mask"] = torch.ones_like(text["input_ids"])
+    if "token_type_ids" in inputs:
+        text["token_type_ids"] = inputs["token_type_ids"][:, ~image]
+    return text
+
+
+def extended(inputs: dict[str, Any], answer: list[int]) -> dict[str, Any]:
+    """Inputs with an answer behind the prompt."""
     number, found = len(answer), dict(inputs)
     tokens = torch.tensor([answer], dtype=torch.long)
     found["input_ids"] = torch.cat([inputs["input_ids"], tokens], dim=1)
@@ -110,7 +113,7 @@ def extended(inputs: dict[str, Any], answer: list[int], whole: dict[str, Any] | 
     for name, value in (("attention_mask", 1), ("mm_token_type_ids", 0), ("token_type_ids", None)):
         if name in inputs:
             # PaliGemma numbers what it generates 1, Gemma 3 its text 0.
-            value = int((inputs if whole is None else whole)[name].max() == 0) if value is None else value
+            value = int(inputs[name].max() == 0) if value is None else value
             found[name] = torch.nn.functional.pad(inputs[name], (0, number), value=value)
     if "cross_attention_mask" in inputs:
         seen = inputs["cross_attention_mask"]
