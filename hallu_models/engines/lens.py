@@ -6,8 +6,10 @@ has to give the model's own logits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from hallu_models.engines.hidden import LAYER_OUTPUT
@@ -46,7 +48,7 @@ class Lens:
         """Learn from the logits (B, V) of a prefill. Raises HostMismatch where the last layer gives others."""
         if self._finish is not None:
             return
-        raw = self._raw(self._host.depth - 1, normed=True)
+        raw = self._raw(self._seen[self._host.depth - 1], normed=True)
         made = made.float()
         self._finish = finish.finish(raw, made, self._host.soft_cap)
         found = float((self._finish(raw) - made).abs().amax() / made.abs().amax().clamp(min=1e-12))
@@ -57,17 +59,25 @@ class Lens:
                 f"{found:.2g} of the largest"
             )
 
-    def of(self, layer: int, normed: bool = True) -> Tensor:
-        """(B, V) in float32 of the last position. Raises ValueError for a layer that was not asked for."""
-        if layer not in self.layers:
+    def of(self, layers: int | Sequence[int], normed: bool = True) -> Tensor:
+        """(B, V) in float32 of the last position, or (B, n, V) of n layers, whose states are projected together.
+
+        Raises ValueError for a layer that was not asked for.
+        """
+        chosen = (layers,) if isinstance(layers, int) else tuple(layers)
+        if missing := [layer for layer in chosen if layer not in self.layers]:
             raise ValueError(
-                f"layer {layer} is not looked into; early_layers() names {', '.join(map(str, self.layers)) or 'none'}"
+                f"layer {missing[0]} is not looked into; early_layers() names "
+                f"{', '.join(map(str, self.layers)) or 'none'}"
             )
         assert self._finish is not None
-        return self._finish(self._raw(layer, normed))
+        home = self._seen[self._host.depth - 1].device
+        hidden = torch.stack([self._seen[layer].to(home) for layer in chosen], dim=1)
+        found = self._finish(self._raw(hidden, normed))
+        return found[:, 0] if isinstance(layers, int) else found
 
-    def _raw(self, layer: int, normed: bool) -> Tensor:
-        hidden = self._seen[layer]
+    def _raw(self, hidden: Tensor, normed: bool) -> Tensor:
+        """(..., V) that the output embeddings make of hidden states (..., D)."""
         if normed:
             hidden = self._norm(hidden.to(next(self._norm.parameters()).device))
         head = self._host.causal.get_output_embeddings()

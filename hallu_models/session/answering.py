@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -175,21 +175,22 @@ class Answering:
             self._lens.prove(last)
         layout = rows.layout.on(last.device)
         for item in self.plan.on_logits:
-            at = self._logits_step(item.name, layout)
+            at = self._logits_step(item, layout)
             edited = item.token_logits(last, at)
             if item is self.plan.contrasting and active is not None:
                 edited = torch.where(active, item.contrast(edited, negative, at), edited)
             last = restored(edited, last, layout)
         return forward.with_logits(output, replaced(made.float(), last, layout))
 
-    def _logits_step(self, name: str, layout: Layout) -> LogitsStep:
-        early = partial(self._early, name)
-        return LogitsStep(self.step, layout, self.memory.generation[name], self.memory.recorder(name), early)
+    def _logits_step(self, item: Intervention, layout: Layout) -> LogitsStep:
+        memory, name = self.memory, item.name
+        early, layers = partial(self._early, name), item.early_layers(self.host.depth)
+        return LogitsStep(self.step, layout, memory.generation[name], memory.recorder(name), early, layers)
 
-    def _early(self, name: str, layer: int, normed: bool = True) -> Tensor:
+    def _early(self, name: str, layers: int | Sequence[int], normed: bool = True) -> Tensor:
         if self._lens is None:
-            raise ValueError(f"{name} looks into layer {layer}, but its early_layers() names none")
-        return self._lens.of(layer, normed)
+            raise ValueError(f"{name} looks into the layers {layers}, but its early_layers() names none")
+        return self._lens.of(layers, normed)
 
     # The prompt.
 
