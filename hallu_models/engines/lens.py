@@ -7,7 +7,6 @@ has to give the model's own logits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,9 @@ from hallu_models.hosts import finish, parts
 from hallu_models.hosts.host import Host
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.layout import Layout
+
+EMBEDDINGS = -1
+"""In the place of a layer's number: what the first layer reads."""
 
 TOLERANCE = {2: 0.05, 4: 1e-3, 8: 1e-6}
 """Of the largest logit, by bytes of a number: what rounding may do to it."""
@@ -33,11 +35,17 @@ class Lens:
 
     def modules(self) -> dict[int, nn.Module]:
         """The layers that :meth:`saw` is to be told the outputs of, the last one among them."""
-        return {layer: LAYER_OUTPUT.part(self._host, layer) for layer in {*self.layers, self._host.depth - 1}}
+        own = {*self.layers, self._host.depth - 1} - {EMBEDDINGS}
+        return {layer: LAYER_OUTPUT.part(self._host, layer) for layer in own}
 
-    def saw(self, layer: int, output: Any, layout: Layout) -> None:
-        """Take what a layer hands on."""
-        hidden = parts.hidden_in(output)[: layout.rows]
+    @property
+    def first(self) -> nn.Module | None:
+        """The layer whose input :meth:`saw` is to be told; None where nobody looks at the embeddings."""
+        return LAYER_OUTPUT.part(self._host, 0) if EMBEDDINGS in self.layers else None
+
+    def saw(self, layer: int, hidden: Tensor, layout: Layout) -> None:
+        """Take what a layer hands on (B, L, D), negative rows behind the others."""
+        hidden = hidden[: layout.rows]
         self._seen[layer] = layout.on(hidden.device).last_row(hidden)
 
     def begin(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -68,6 +69,16 @@ def hidden_in(output: Any) -> Tensor:
     if not isinstance(found, Tensor) or found.ndim != 3 or not found.is_floating_point():
         raise HostMismatch(f"a part of a layer gave no hidden states (B, L, D) but {type(found).__name__}")
     return found
+
+
+def hidden_given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """The hidden states (B, L, D) that a part of a layer is given: the first such argument."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor) and value.ndim == 3 and value.is_floating_point():
+            return value
+    raise HostMismatch(
+        f"a part of a layer was given no hidden states (B, L, D) among {len(args) + len(kwargs)} arguments"
+    )
 
 
 def with_hidden(output: Any, hidden: Tensor) -> Any:

@@ -5,6 +5,7 @@ from hallu_models.interventions import Intervention, LayerStep
 
 from hallu_models.conversations import Conversation, Message
 from hallu_models.engines.branches import Negative, plausible
+from hallu_models.engines.lens import EMBEDDINGS
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Passes
 from hallu_models.engines.rows import HIDDEN
@@ -18,6 +19,7 @@ from registry.cards import layers
 from registry.errors import BadArgument
 
 __all__ = [
+    "EMBEDDINGS",
     "HIDDEN",
     "Answer",
     "BadArgument",

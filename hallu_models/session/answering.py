@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hallu_models.engines import branches
 from hallu_models.engines.hidden import HiddenPoint
-from hallu_models.engines.lens import Lens
+from hallu_models.engines.lens import EMBEDDINGS, Lens
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.engines.rows import replaced
 from hallu_models.engines.step import LogitsStep, restored
@@ -84,6 +84,11 @@ class Answering:
     def looked_into(self) -> dict[int, nn.Module]:
         """Layers that early logits are made of, by number."""
         return {} if self._lens is None else self._lens.modules()
+
+    @property
+    def first_looked_into(self) -> nn.Module | None:
+        """The layer whose input early logits are made of, if there is one."""
+        return None if self._lens is None else self._lens.first
 
     @property
     def looking(self) -> bool:
@@ -157,8 +162,14 @@ class Answering:
             self._branch.saw(output)
 
     def after_layer(self, layer: int, _: Any, args: tuple[Any, ...], output: Any) -> None:
+        self._look(layer, lambda: parts.hidden_in(output))
+
+    def before_first_layer(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._look(EMBEDDINGS, lambda: parts.hidden_given(args, kwargs))
+
+    def _look(self, layer: int, hidden: Callable[[], Tensor]) -> None:
         if self._lens is not None and self.rows is not None and not self.looking:
-            self._lens.saw(layer, output, self.rows.layout)
+            self._lens.saw(layer, hidden(), self.rows.layout)
 
     def after_model(self, _: Any, args: tuple[Any, ...], output: Any) -> Any:
         rows = self.rows
