@@ -6,8 +6,9 @@ has to give the model's own logits.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from hallu_models.engines.hidden import LAYER_OUTPUT
@@ -15,6 +16,9 @@ from hallu_models.hosts import finish, parts
 from hallu_models.hosts.host import Host
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.layout import Layout
+
+EMBEDDINGS = -1
+"""In the place of a layer's number: what the first layer reads."""
 
 TOLERANCE = {2: 0.05, 4: 1e-3, 8: 1e-6}
 """Of the largest logit, by bytes of a number: what rounding may do to it."""
@@ -31,11 +35,17 @@ class Lens:
 
     def modules(self) -> dict[int, nn.Module]:
         """The layers that :meth:`saw` is to be told the outputs of, the last one among them."""
-        return {layer: LAYER_OUTPUT.part(self._host, layer) for layer in {*self.layers, self._host.depth - 1}}
+        own = {*self.layers, self._host.depth - 1} - {EMBEDDINGS}
+        return {layer: LAYER_OUTPUT.part(self._host, layer) for layer in own}
 
-    def saw(self, layer: int, output: Any, layout: Layout) -> None:
-        """Take what a layer hands on."""
-        hidden = parts.hidden_in(output)[: layout.rows]
+    @property
+    def first(self) -> nn.Module | None:
+        """The layer whose input :meth:`saw` is to be told; None where nobody looks at the embeddings."""
+        return LAYER_OUTPUT.part(self._host, 0) if EMBEDDINGS in self.layers else None
+
+    def saw(self, layer: int, hidden: Tensor, layout: Layout) -> None:
+        """Take what a layer hands on (B, L, D), negative rows behind the others."""
+        hidden = hidden[: layout.rows]
         self._seen[layer] = layout.on(hidden.device).last_row(hidden)
 
     def begin(self) -> None:
@@ -46,7 +56,7 @@ class Lens:
         """Learn from the logits (B, V) of a prefill. Raises HostMismatch where the last layer gives others."""
         if self._finish is not None:
             return
-        raw = self._raw(self._host.depth - 1, normed=True)
+        raw = self._raw(self._seen[self._host.depth - 1], normed=True)
         made = made.float()
         self._finish = finish.finish(raw, made, self._host.soft_cap)
         found = float((self._finish(raw) - made).abs().amax() / made.abs().amax().clamp(min=1e-12))
@@ -57,17 +67,25 @@ class Lens:
                 f"{found:.2g} of the largest"
             )
 
-    def of(self, layer: int, normed: bool = True) -> Tensor:
-        """(B, V) in float32 of the last position. Raises ValueError for a layer that was not asked for."""
-        if layer not in self.layers:
+    def of(self, layers: int | Sequence[int], normed: bool = True) -> Tensor:
+        """(B, V) in float32 of the last position, or (B, n, V) of n layers, whose states are projected together.
+
+        Raises ValueError for a layer that was not asked for.
+        """
+        chosen = (layers,) if isinstance(layers, int) else tuple(layers)
+        if missing := [layer for layer in chosen if layer not in self.layers]:
             raise ValueError(
-                f"layer {layer} is not looked into; early_layers() names {', '.join(map(str, self.layers)) or 'none'}"
+                f"layer {missing[0]} is not looked into; early_layers() names "
+                f"{', '.join(map(str, self.layers)) or 'none'}"
             )
         assert self._finish is not None
-        return self._finish(self._raw(layer, normed))
+        home = self._seen[self._host.depth - 1].device
+        hidden = torch.stack([self._seen[layer].to(home) for layer in chosen], dim=1)
+        found = self._finish(self._raw(hidden, normed))
+        return found[:, 0] if isinstance(layers, int) else found
 
-    def _raw(self, layer: int, normed: bool) -> Tensor:
-        hidden = self._seen[layer]
+    def _raw(self, hidden: Tensor, normed: bool) -> Tensor:
+        """(..., V) that the output embeddings make of hidden states (..., D)."""
         if normed:
             hidden = self._norm(hidden.to(next(self._norm.parameters()).device))
         head = self._host.causal.get_output_embeddings()

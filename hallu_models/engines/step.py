@@ -105,7 +105,8 @@ class LayerStep:
 class LogitsStep:
     """One position whose next token is predicted. ``step`` counts generated tokens, from 0.
 
-    ``generation`` and ``record`` are those of :class:`LayerStep`. ``early`` gives logits of earlier layers.
+    ``generation`` and ``record`` are those of :class:`LayerStep`. ``early`` gives logits of earlier layers, and
+    ``layers`` are those of the method's ``early_layers``.
     """
 
     step: int
@@ -114,7 +115,9 @@ class LogitsStep:
     record: Recorder
     early: Callable[..., Tensor]
     """``early(layer, normed=True)``: logits (B, V) in float32 that the output embeddings make of what ``layer`` hands
-    on, behind the decoder's last norm or without it; of the layers in the method's ``early_layers``."""
+    on, behind the decoder's last norm or without it; ``early(layers)`` those of several, (B, n, V), for the price of
+    little more than one; of the layers in the method's ``early_layers``."""
+    layers: tuple[int, ...] = ()
 
 
 def restored(edited: Tensor, plain: Tensor, layout: Layout) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,14 +10,18 @@ from torch import Tensor, nn
 from hallu_models.hosts.mismatch import HostMismatch
 
 
+def layers_of(decoder: nn.Module, attention: nn.Module) -> nn.ModuleList:
+    """The decoder's list of layers: the one that holds this attention module."""
+    for module in decoder.modules():
+        if isinstance(module, nn.ModuleList) and any(attention is part for item in module for part in item.modules()):
+            return module
+    raise HostMismatch(f"{type(decoder).__name__} has no list of layers that holds {type(attention).__name__}")
+
+
 def layer_of(decoder: nn.Module, attention: nn.Module) -> nn.Module:
     """The layer that an attention module belongs to: the item of the decoder's list that holds it."""
-    for module in decoder.modules():
-        if isinstance(module, nn.ModuleList):
-            for item in module:
-                if any(part is attention for part in item.modules()):
-                    return item
-    raise HostMismatch(f"{type(decoder).__name__} has no list of layers that holds {type(attention).__name__}")
+    found = layers_of(decoder, attention)
+    return next(item for item in found if any(part is attention for part in item.modules()))
 
 
 def feed_forward(layer: nn.Module, attention: nn.Module) -> nn.Module:
@@ -24,9 +29,14 @@ def feed_forward(layer: nn.Module, attention: nn.Module) -> nn.Module:
 
     Raises HostMismatch where it has none or several.
     """
+    return layer.get_submodule(feed_forward_name(layer, attention))
+
+
+def feed_forward_name(layer: nn.Module, attention: nn.Module) -> str:
+    """What a layer calls its feed-forward block; see :func:`feed_forward`."""
     found = [
-        part
-        for part in layer.children()
+        name
+        for name, part in layer.named_children()
         if not any(inner is attention for inner in part.modules())
         and any(weight.ndim >= 2 for weight in part.parameters())
     ]
@@ -59,6 +69,16 @@ def hidden_in(output: Any) -> Tensor:
     if not isinstance(found, Tensor) or found.ndim != 3 or not found.is_floating_point():
         raise HostMismatch(f"a part of a layer gave no hidden states (B, L, D) but {type(found).__name__}")
     return found
+
+
+def hidden_given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """The hidden states (B, L, D) that a part of a layer is given: the first such argument."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor) and value.ndim == 3 and value.is_floating_point():
+            return value
+    raise HostMismatch(
+        f"a part of a layer was given no hidden states (B, L, D) among {len(args) + len(kwargs)} arguments"
+    )
 
 
 def with_hidden(output: Any, hidden: Tensor) -> Any:

@@ -5,6 +5,7 @@ from hallu_models.interventions import Intervention, LayerStep
 
 from hallu_models.conversations import Conversation, Message
 from hallu_models.engines.branches import Negative, contrasted, plausible
+from hallu_models.engines.lens import EMBEDDINGS
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.noise import fingerprint, seeded_noise
 from hallu_models.engines.passes import Passes
@@ -19,6 +20,7 @@ from registry.cards import layers
 from registry.errors import BadArgument
 
 __all__ = [
+    "EMBEDDINGS",
     "HIDDEN",
     "Answer",
     "BadArgument",

@@ -177,7 +177,10 @@ class Intervention:
         return hidden
 
     def early_layers(self, depth: int) -> tuple[int, ...]:
-        """Layers whose logits ``at.early`` is to give in :meth:`token_logits` and :meth:`contrast`."""
+        """Layers whose logits ``at.early`` is to give in :meth:`token_logits` and :meth:`contrast`.
+
+        :data:`~hallu_models.interventions.EMBEDDINGS` among them is what the first layer reads.
+        """
         return ()
 
     def token_logits(self, logits: Tensor, at: LogitsStep) -> Tensor:

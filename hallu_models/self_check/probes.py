@@ -168,7 +168,7 @@ class EarlyProbe(LogitsProbe):
         return (depth - 1,)
 
     def token_logits(self, logits: Tensor, at: LogitsStep) -> Tensor:
-        return super().token_logits(at.early(*self.where), at)
+        return super().token_logits(at.early(at.layers)[:, 0], at)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hallu_models.engines import branches
 from hallu_models.engines.hidden import HiddenPoint
-from hallu_models.engines.lens import Lens
+from hallu_models.engines.lens import EMBEDDINGS, Lens
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.engines.rows import replaced
 from hallu_models.engines.step import LogitsStep, restored
@@ -84,6 +84,11 @@ class Answering:
     def looked_into(self) -> dict[int, nn.Module]:
         """Layers that early logits are made of, by number."""
         return {} if self._lens is None else self._lens.modules()
+
+    @property
+    def first_looked_into(self) -> nn.Module | None:
+        """The layer whose input early logits are made of, if there is one."""
+        return None if self._lens is None else self._lens.first
 
     @property
     def looking(self) -> bool:
@@ -157,8 +162,14 @@ class Answering:
             self._branch.saw(output)
 
     def after_layer(self, layer: int, _: Any, args: tuple[Any, ...], output: Any) -> None:
+        self._look(layer, lambda: parts.hidden_in(output))
+
+    def before_first_layer(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._look(EMBEDDINGS, lambda: parts.hidden_given(args, kwargs))
+
+    def _look(self, layer: int, hidden: Callable[[], Tensor]) -> None:
         if self._lens is not None and self.rows is not None and not self.looking:
-            self._lens.saw(layer, output, self.rows.layout)
+            self._lens.saw(layer, hidden(), self.rows.layout)
 
     def after_model(self, _: Any, args: tuple[Any, ...], output: Any) -> Any:
         rows = self.rows
@@ -175,21 +186,22 @@ class Answering:
             self._lens.prove(last)
         layout = rows.layout.on(last.device)
         for item in self.plan.on_logits:
-            at = self._logits_step(item.name, layout)
+            at = self._logits_step(item, layout)
             edited = item.token_logits(last, at)
             if item is self.plan.contrasting and active is not None:
                 edited = torch.where(active, item.contrast(edited, negative, at), edited)
             last = restored(edited, last, layout)
         return forward.with_logits(output, replaced(made.float(), last, layout))
 
-    def _logits_step(self, name: str, layout: Layout) -> LogitsStep:
-        early = partial(self._early, name)
-        return LogitsStep(self.step, layout, self.memory.generation[name], self.memory.recorder(name), early)
+    def _logits_step(self, item: Intervention, layout: Layout) -> LogitsStep:
+        memory, name = self.memory, item.name
+        early, layers = partial(self._early, name), item.early_layers(self.host.depth)
+        return LogitsStep(self.step, layout, memory.generation[name], memory.recorder(name), early, layers)
 
-    def _early(self, name: str, layer: int, normed: bool = True) -> Tensor:
+    def _early(self, name: str, layers: int | Sequence[int], normed: bool = True) -> Tensor:
         if self._lens is None:
-            raise ValueError(f"{name} looks into layer {layer}, but its early_layers() names none")
-        return self._lens.of(layer, normed)
+            raise ValueError(f"{name} looks into the layers {layers}, but its early_layers() names none")
+        return self._lens.of(layers, normed)
 
     # The prompt.
 

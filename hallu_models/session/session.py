@@ -110,6 +110,8 @@ class Session(Beside):
             after(point.part(host, layer), partial(own.hidden, point, layer))
         for layer, module in own.looked_into.items():
             after(module, partial(own.after_layer, layer))
+        if own.first_looked_into is not None:
+            before(own.first_looked_into, own.before_first_layer)
         if plan.on_logits or plan.early:
             after(host.causal, own.after_model)
         if plan.contrasting is not None and self._mode == "sequential":

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from hallu_models.engines.hidden import HIDDEN_STATES
+from hallu_models.engines.hidden import HIDDEN_STATES, LAYER_OUTPUT
 from hallu_models.hosts import parts
 from hallu_models.hosts.host import Host
 
@@ -78,6 +78,34 @@ class Row:
     ) -> Tensor:
         """Logits (L, V) of prompt and answer. heads edits head outputs; hidden edits hidden states, by hook."""
         return forward(self.host, self.extended, attend, heads, values=values, hidden=hidden)
+
+    def handed_on(self, hidden: Mapping[str, Edit] | None = None) -> list[Tensor]:
+        """Hidden states (L, D) that each layer hands on, where ``hidden`` edits others than these."""
+        found: dict[int, Tensor] = {}
+        self.forward(hidden={**(hidden or {}), "layer_output": lambda layer, states: found.setdefault(layer, states)})
+        return [found[layer] for layer in sorted(found)]
+
+    def embedded(self) -> Tensor:
+        """What the first layer reads (L, D)."""
+        found: list[Tensor] = []
+        hook = LAYER_OUTPUT.part(self.host, 0).register_forward_pre_hook(
+            lambda _, args, kwargs: found.append(parts.hidden_given(args, kwargs)[0]), with_kwargs=True
+        )
+        try:
+            self.forward()
+        finally:
+            hook.remove()
+        return found[0]
+
+    def logits_of(self, states: Tensor, *, normed: bool = True) -> Tensor:
+        """Logits (L, V) that the model makes of hidden states (L, D) in the place of its last layer's."""
+        norm, last = parts.last_norm(self.host.decoder), self.host.depth - 1
+        own = None if normed else norm.register_forward_hook(lambda _, args, made: args[0])
+        try:
+            return self.forward(hidden={"layer_output": lambda layer, made: states if layer == last else made})
+        finally:
+            if own is not None:
+                own.remove()
 
     def forward_other(self) -> Tensor:
         """Plain logits (T, V) of the answer's tokens behind the prompt with the other image."""
