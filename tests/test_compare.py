@@ -18,6 +18,7 @@ from written_runs import BASE, IMAGES, METRICS, OTHERS, RIGHT, SILENT, TRUE, VHR
 
 import hallu_tasks
 from hallu_tasks.chair import task as chair_task
+from hallu_tasks.compare import differences
 from hallu_tasks.compare.compute import compare
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
@@ -631,6 +632,29 @@ def test_json_says_what_an_allowed_difference_does(capsys: pytest.CaptureFixture
     remarks = {one["name"]: one["remark"] for one in data["allowed_differences"]}
     assert "sampling moves scores by itself" in remarks["decoding"]
     assert remarks["dtype"] is None
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "samples"),
+    [
+        ({"temperature": "0"}, False),
+        ({"temperature": "0.7"}, True),
+        ({"temperature": "0.7", "do_sample": False}, False),
+        ({"temperature": None}, False),
+        ({"do_sample": None, "temperature": 1}, False),
+    ],
+)
+def test_a_temperature_that_is_text_is_read(kwargs: dict[str, Any], samples: bool) -> None:
+    assert differences._samples(kwargs) is samples
+
+
+def test_a_temperature_that_is_no_number_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arms = [
+        write(tmp_path / name, replace(config("hallu_demo_chair", "generation_kwargs", kwargs), tasks=CHAIR_ONLY))
+        for name, kwargs in (("a", {"temperature": "warm"}), ("b", {"temperature": 0}))
+    ]
+    assert cli.main(["compare", *map(str, arms)]) == 2
+    assert "generation_kwargs of a run: temperature 'warm' is no number" in capsys.readouterr().err
 
 
 def test_every_difference_is_listed_and_must_be_allowed_by_name(

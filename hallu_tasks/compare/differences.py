@@ -139,8 +139,17 @@ def _options(run: Run, task: str) -> Mapping[str, Any]:
 
 
 def _samples(options: Mapping[str, Any]) -> bool:
-    """Whether a task's generation_kwargs sample: as they say, else where there is a temperature."""
-    return bool(options.get("do_sample", (options.get("temperature") or 0) > 0))
+    """Whether a task's generation_kwargs sample: as they say, else where there is a temperature.
+
+    Raises `ValueError` for a temperature that is no number; YAML gives texts of numbers too.
+    """
+    if "do_sample" in options:
+        return bool(options["do_sample"])
+    temperature = options.get("temperature") or 0
+    try:
+        return float(temperature) > 0
+    except (TypeError, ValueError):
+        raise ValueError(f"generation_kwargs of a run: temperature {temperature!r} is no number") from None
 
 
 def _sampling(options: Sequence[Mapping[str, Any]], task: str) -> Iterator[Difference]:
