@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hallu_models.hosts import host as hosts
-from hallu_models.testing.trial import STEPS, Answers, Trial
+from hallu_models.testing.trial import Answers, Trial
 
 ROUNDING = 1e-5
 """Of the range of a row's logits, between two ways to compute the same in float32 ..."""
@@ -155,7 +155,7 @@ def clean_exit(trial: Trial) -> None:
     trial.answered(trial.acting, numbers)
     if hosts.fingerprint(model) != before:
         raise Differs(f"after use {_changed(before, hosts.fingerprint(model))}")
-    calls = iter(range(STEPS))
+    calls = iter(range(trial.steps))
 
     def fail(ids: Tensor, scores: Tensor) -> Tensor:
         if next(calls) == 2:

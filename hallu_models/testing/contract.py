@@ -13,7 +13,7 @@ from hallu_models.interventions import BadArgument, Intervention
 from hallu_models.session.plan import Plan
 from hallu_models.testing import checks, questions
 from hallu_models.testing.report import ContractFailed, Report
-from hallu_models.testing.trial import Reference, Trial
+from hallu_models.testing.trial import STEPS, Reference, Trial
 from registry.errors import did_you_mean, near
 from registry.plugins import lazy
 
@@ -28,6 +28,7 @@ def assert_contract(
     identity: Mapping[str, Any] | None = None,
     reference: Reference | None = None,
     only: Iterable[str] | None = None,
+    steps: int = STEPS,
 ) -> Report:
     """Run every check of the contract. Raises ContractFailed, naming family, check and what differs.
 
@@ -36,7 +37,7 @@ def assert_contract(
     identity: settings at which it is the plain model; default the card's. reference: ``reference(method, row)`` gives
     the logits by the paper's equations, see :class:`hallu_models.testing.Row`; the batch must agree with it. A family
     whose models lack what the method acts on is left out, and the report says why. only: names of the checks to run.
-    Raises ValueError where no identity is known.
+    steps: tokens of an answer. Raises ValueError where no identity is known.
 
     Checked are, on each family: identity settings under greedy decoding, beams and sampling; that it acts; the
     reference; rows alone and in a padded batch; rows without an image; attention backends; both kinds of branch; beams
@@ -65,7 +66,7 @@ def assert_contract(
         except UnsupportedModel as error:
             report.refused[family] = str(error)
             continue
-        report.checks[family] = _checked(Trial(family, host, acting, at_rest, reference), chosen)
+        report.checks[family] = _checked(Trial(family, host, acting, at_rest, reference, steps), chosen)
     return report
 
 

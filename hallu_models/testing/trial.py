@@ -56,6 +56,8 @@ class Trial:
     acting: Intervention
     off: Intervention
     reference: Reference | None = None
+    steps: int = STEPS
+    """Tokens of an answer."""
 
     @cached_property
     def numbers(self) -> list[int]:
@@ -92,7 +94,7 @@ class Trial:
         method: Intervention | None,
         numbers: Sequence[int],
         *,
-        steps: int = STEPS,
+        steps: int | None = None,
         branch: Mode = "paired",
         force: Tensor | None = None,
         processor: Any = None,
@@ -102,6 +104,7 @@ class Trial:
 
         What the plain model answers freely is computed once a model.
         """
+        steps = self.steps if steps is None else steps
         if method is not None or force is not None or processor is not None:
             return self._answered(method, numbers, steps, branch, force, processor, options)
         known = _PLAIN.setdefault(self.host.model, {})
@@ -110,9 +113,9 @@ class Trial:
             known[key] = self.answered_anew(numbers, steps=steps, **options)
         return known[key]
 
-    def answered_anew(self, numbers: Sequence[int], *, steps: int = STEPS, **options: Any) -> Answers:
+    def answered_anew(self, numbers: Sequence[int], *, steps: int | None = None, **options: Any) -> Answers:
         """What the plain model answers now."""
-        return self._answered(None, numbers, steps, "paired", None, None, options)
+        return self._answered(None, numbers, self.steps if steps is None else steps, "paired", None, None, options)
 
     def _answered(
         self,
@@ -137,10 +140,10 @@ class Trial:
             tokens, logits = generate.scored(model, inputs, steps, force=processor, **options)
         return Answers(tuple(numbers), tokens, logits.transpose(0, 1).float())
 
-    def searched(self, numbers: Sequence[int], beams: int, steps: int = STEPS) -> tuple[Tensor, Tensor, bool]:
+    def searched(self, numbers: Sequence[int], beams: int) -> tuple[Tensor, Tensor, bool]:
         """Tokens (A, T) and logits (A, T, V) of all hypotheses, and whether a beam has changed its row."""
         with self._attached(self.acting, numbers, "paired") as inputs:
-            return generate.searched(self.host.model, inputs, steps, beams)
+            return generate.searched(self.host.model, inputs, self.steps, beams)
 
     @contextlib.contextmanager
     def _attached(self, method: Intervention | None, numbers: Sequence[int], branch: Mode) -> Iterator[Any]:
