@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from hallu_models.diagnostics.subjects import Subject
 
 RULES = {
-    "vhr": "hallu_models.calibrate.vision_layers",
-    "ad_hh": "hallu_models.calibrate.hallucination_heads",
+    "vhr": {"ours": "hallu_models.calibrate.vision_layers"},
+    "ad_hh": {
+        "ours": "hallu_models.calibrate.hallucination_heads",
+        "official": "hallu_models.calibrate.released_heads",
+    },
 }
-"""The module by method: ``find(host, subjects)`` gives a finding, ``RULE`` says how."""
+"""The module by method and variant: ``find(host, subjects)`` gives a finding, ``RULE`` says how."""
+VARIANTS = ("ours", "official")
 EPILOG = """\
 the rule for vhr:
   At the first answer token of the plain model, the heads that VHR would reinforce are compared with and without the
@@ -30,6 +34,12 @@ the rule for ad_hh:
   The plain model's captions are read again with one head silenced, each in turn. A head's score in a caption is how
   much less likely that makes hallucinated objects, minus the same for real ones. Heads are chosen whose score has a
   95 % interval above 0, at most 20. It reads every caption once a head, and needs to know the objects in the images.
+
+the rule for ad_hh with --variant official:
+  As the released code ranks heads. One head is silenced where one token is predicted, and in no position before. A
+  head's score is how much less probable that makes the tokens that name hallucinated objects, minus the same for real
+  ones, each a mean over all such tokens of the captions that hallucinate. The 30 highest are taken, whatever they are.
+  It reads a caption once a head and named object, so it takes several times as long.
 
 their limits:
   VHR's rule sees where a model looks, not whether looking harder helps. Divergence is measured in the units of the
@@ -53,6 +63,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``hallu calibrate``."""
     parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
     parser.add_argument("--method", required=True, help=f"the method to find settings for: {', '.join(RULES)}")
+    parser.add_argument(
+        "--variant",
+        choices=VARIANTS,
+        default="ours",
+        help="official: as the method's released code measures it, where it does (%(default)s)",
+    )
     parser.add_argument("--model_args", default="pretrained=demo", help="the checkpoint, as for lmms-eval")
     parser.add_argument(
         "--captions",
@@ -72,7 +88,7 @@ def run(given: argparse.Namespace) -> int:
 
     from hallu_models import loading
 
-    rule = importlib.import_module(RULES[given.method])
+    rule = importlib.import_module(RULES[given.method][given.variant])
     loaded = loading.load(**host_arguments)
     found: Finding = rule.find(loaded, subjects)
     if not found.parameters and given.output is not None:
@@ -113,6 +129,11 @@ def _checked(given: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(
             f"--method {given.method}: nothing is known to measure for it; allowed: {', '.join(RULES)}. Other "
             "methods take their layers from the card or from --model_args layers=..."
+        )
+    if given.variant not in RULES[given.method]:
+        raise ValueError(
+            f"--variant {given.variant}: the released code of {given.method} measures nothing; allowed for it: "
+            f"{', '.join(RULES[given.method])}"
         )
     if given.limit is not None and given.limit < 1:
         raise ValueError(f"--limit {given.limit}: a whole number of at least 1")

@@ -44,22 +44,32 @@ def find(host: Host, subjects: Sequence[Subject], max_new_tokens: int = 64) -> F
 
     Raises ValueError for subjects whose objects are not known, and where too few captions hallucinate.
     """
-    if any(subject.objects is None for subject in subjects):
-        raise ValueError(
-            "which words are hallucinated shows only where the objects in the image are known: give "
-            '"objects": ["cat", "dining table"] (COCO categories) with every line of --captions'
-        )
+    require_objects(subjects)
     scores = [
         score
         for subject in progress(subjects, "caption")
         if (score := influence(host, subject, max_new_tokens)) is not None
     ]
-    if len(scores) < FEWEST:
+    require_enough(len(scores), len(subjects))
+    return standing(np.stack(scores))
+
+
+def require_objects(subjects: Sequence[Subject]) -> None:
+    """Raises ValueError where the objects in an image are not known."""
+    if any(subject.objects is None for subject in subjects):
         raise ValueError(
-            f"{len(scores)} of {len(subjects)} captions name an object that is not there, too few to tell heads apart; "
+            "which words are hallucinated shows only where the objects in the image are known: give "
+            '"objects": ["cat", "dining table"] (COCO categories) with every line of --captions'
+        )
+
+
+def require_enough(found: int, of: int) -> None:
+    """Raises ValueError where too few captions hallucinate."""
+    if found < FEWEST:
+        raise ValueError(
+            f"{found} of {of} captions name an object that is not there, too few to tell heads apart; "
             f"give more prompts, so that at least {FEWEST} do"
         )
-    return standing(np.stack(scores))
 
 
 def standing(scores: np.ndarray) -> Finding:
@@ -87,10 +97,7 @@ def standing(scores: np.ndarray) -> Finding:
 
 def influence(host: Host, subject: Subject, max_new_tokens: int) -> np.ndarray | None:
     """Scores (L, H) of all heads on the plain model's caption; None where it names nothing that is not there."""
-    (made,) = host.generate([subject.conversation()], max_new_tokens=max_new_tokens)
-    tokens = list(made.token_ids)
-    marks = mentions.marks(host.tokens, tokens, subject.objects)
-    wrong, right = ([n for n, mark in enumerate(marks) if mark == kind] for kind in ("hallucinated", "correct"))
+    tokens, wrong, right = captioned(host, subject, max_new_tokens)
     if not wrong:
         return None
     inputs = with_answer(processing.encode(host, [subject.conversation()] * AT_ONCE), tokens)
@@ -103,6 +110,15 @@ def influence(host: Host, subject: Subject, max_new_tokens: int) -> np.ndarray |
             for head, one in zip(silent, fall):
                 scores[layer, head] = one[wrong].mean() - (one[right].mean() if right else 0.0)
     return scores
+
+
+def captioned(host: Host, subject: Subject, max_new_tokens: int) -> tuple[list[int], list[int], list[int]]:
+    """The plain model's caption, and the places of tokens in it that name what is not there, and what is."""
+    (made,) = host.generate([subject.conversation()], max_new_tokens=max_new_tokens)
+    tokens = list(made.token_ids)
+    marks = mentions.marks(host.tokens, tokens, subject.objects)
+    wrong, right = ([n for n, mark in enumerate(marks) if mark == kind] for kind in ("hallucinated", "correct"))
+    return tokens, wrong, right
 
 
 def _likelihoods(

@@ -6,13 +6,16 @@ most of them is handed to every head of that layer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from hallu_models.interventions import Columns, Intervention, LayerStep, Maps
+from hallu_models.interventions import layers as layer_lists
+
+PAPER_BETA, OFFICIAL_BETA, OFFICIAL_LAYERS = 0.002, 0.0008, "15"
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,23 @@ class EAH(Intervention):
 
     beta: a column is a sink if later rows give it more than this on average; infinity is the plain model; "auto" is one
         over the number of prompt tokens (ours: a uniform causal row puts about that on each column).
+    variant: "paper"; or "official", what the released code does whatever it is told: layer 15 alone with a beta of
+        0.0008, in the place of the default layers and beta.
     """
 
     name: ClassVar[str] = "eah"
 
-    beta: float | Literal["auto"] = 0.002
+    beta: float | Literal["auto"] = PAPER_BETA
+    variant: Literal["paper", "official"] = "paper"
+
+    def bind(self, family: str | None, depth: int) -> EAH:
+        bound = super().bind(family, depth)
+        official = self.variant == "official" and self.beta == PAPER_BETA
+        return replace(bound, beta=OFFICIAL_BETA) if official else bound
+
+    def layer_rule(self, family: str | None) -> str:
+        official = self.variant == "official" and self.layers == layer_lists.AUTO
+        return OFFICIAL_LAYERS if official else super().layer_rule(family)
 
     def maps(self, maps: Maps, outputs: Tensor, at: LayerStep) -> Tensor:
         density = self.density(maps, at.columns)

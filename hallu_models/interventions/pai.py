@@ -37,14 +37,14 @@ class PAI(Intervention):
         return self.gamma != 1
 
     def row_scores(self, scores: Tensor, at: LayerStep) -> Tensor:
-        if self.variant == "official" and self.contrasts() and at.prefill:
-            return scores
+        image = at.columns.image[:, None] & seen(scores)
         # Of a score below zero its size is added too: the image never loses by it.
-        raised = at.columns.image[:, None] & seen(scores)
-        edited = (scores + self.alpha * scores.abs()).where(raised, scores)
+        edited = (scores + self.alpha * scores.abs()).where(image, scores)
+        if self.variant == "official" and self.contrasts() and at.prefill:
+            edited = scores
         if at.record:
             for name, of in (("image_mass", scores), ("raised_mass", edited)):
-                at.record(name, (of.softmax(dim=-1) * raised).sum(dim=-1), "head")
+                at.record(name, (of.softmax(dim=-1) * image).sum(dim=-1), "head")
         return edited
 
     def negative(self, prompt: Prompt) -> Negative:
