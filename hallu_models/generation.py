@@ -17,8 +17,9 @@ from hallu_models.hosts import generate as generating
 from hallu_models.hosts import processors
 from hallu_models.hosts.host import Host
 from hallu_models.hosts.inputs import layout_of
+from hallu_models.interventions import Intervention
 from hallu_models.observations import Observation
-from hallu_models.processing import encode, image_columns
+from hallu_models.processing import encode, image_columns, with_system_text
 from hallu_models.session import Session
 from registry.moved import former
 
@@ -164,7 +165,7 @@ def prepared(session: Session, conversations: Sequence[Conversation]) -> Any:
     """Model inputs of conversations; the session is given what its methods need besides."""
     inputs = encode(session.host, conversations)
     session.rewritten = {
-        item.name: encode(session.host, [item.rewrite(messages) for messages in conversations])
+        item.name: encode(session.host, [_rewritten(session.host, item, messages) for messages in conversations])
         for item in session.interventions
         if item.overrides("rewrite")
     }
@@ -172,6 +173,12 @@ def prepared(session: Session, conversations: Sequence[Conversation]) -> Any:
     if session.images is not None:
         session.chosen_columns = image_columns(session.host, inputs, conversations, session.images)
     return inputs
+
+
+def _rewritten(host: Host, method: Intervention, messages: Conversation) -> Conversation:
+    """A method's wording of a conversation; a system text of its own goes where the chat template can say it."""
+    made = method.rewrite(messages)
+    return made if made[:1] == messages[:1] else with_system_text(host, made)
 
 
 def _with_other_images(session: Session, conversations: Sequence[Conversation]) -> Any:

@@ -18,6 +18,26 @@ from hallu_models.hosts.inputs import layout_of
 
 def prompt_text(host: Host, messages: Conversation) -> str:
     """The conversation in the checkpoint's chat template, or the family's where it has none, ready for the answer."""
+    return processors.rendered(host.processor, _roles(messages), _template(host))
+
+
+def with_system_text(host: Host, messages: Conversation) -> Conversation:
+    """The conversation with its system text where the chat template can say it.
+
+    One that the template refuses or leaves out goes in front of the first user's text.
+    """
+    system = [message for message in messages if message["role"] == "system"]
+    texts = [part["text"] for message in _roles(system) for part in message["content"] if part["type"] == "text"]
+    if all(processors.says(host.processor, _roles(messages), _template(host), text) for text in texts):
+        return messages
+    first, *others = [dict(message) for message in messages if message["role"] != "system"]
+    parts = [{"type": "text", "text": first["content"]}] if isinstance(first["content"], str) else first["content"]
+    images, said = ([part for part in parts if (part["type"] == "text") == text] for text in (False, True))
+    whole = " ".join([*texts, *(part["text"] for part in said)])
+    return [{**first, "content": [*images, {"type": "text", "text": whole}]}, *others]
+
+
+def _template(host: Host) -> str:
     template = processors.template_of(host.processor)
     if template is None:
         known = registry.families().get(host.family or "")
@@ -27,8 +47,12 @@ def prompt_text(host: Host, messages: Conversation) -> str:
             f"the processor {type(host.processor).__name__} has no chat template; set host.processor.chat_template, or "
             "put a chat_template.jinja into the checkpoint's folder"
         )
-    parts = [{"role": message["role"], "content": _parts(message["content"])} for message in messages]
-    return processors.rendered(host.processor, parts, template)
+    return template
+
+
+def _roles(messages: Conversation) -> list[dict[str, Any]]:
+    """What a chat template is given: roles, and parts without the pictures."""
+    return [{"role": message["role"], "content": _parts(message["content"])} for message in messages]
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:

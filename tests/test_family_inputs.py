@@ -218,13 +218,14 @@ class NoImage(NegativeAlone):
         return Negative(prompt.run.prompt.without_image(prompt.layout), prompt.layout.has_image)
 
 
-def test_a_prompt_without_an_image_is_no_batch_with_images_beside_the_columns():
-    found, text = host("mllama"), conversation(None, conversations([0])[0][0]["content"][-1]["text"])
+@pytest.mark.parametrize("branch", MODES)
+@pytest.mark.parametrize("family", ["llava", "mllama"])
+def test_a_negative_prompt_without_an_image_is_read_as_it_is_alone(family, branch):
+    """Also where images are read beside the columns."""
+    found, text = host(family), conversation(None, conversations([0])[0][0]["content"][-1]["text"])
     expected = found.generate([text], max_new_tokens=4)
-    made = found.generate(conversations([0]), NoImage(), branch="sequential", max_new_tokens=4)
+    made = found.generate(conversations([0]), NoImage(), branch=branch, max_new_tokens=4)
     assert made[0].token_ids == expected[0].token_ids
-    with pytest.raises(ValueError, match=r"one branch reads images by cross-attention.*branch=\"sequential\""):
-        found.generate(conversations([0]), NoImage(), max_new_tokens=4)
 
 
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "qwen3_vl", "mllama"])

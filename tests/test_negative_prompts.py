@@ -17,31 +17,27 @@ from hallu_models.layout import Layout
 from hallu_models.testing.questions import host, picture
 
 
-def crossed(masks, ignored=None):
-    image = torch.tensor([[False, True, False, False]])
-    inputs = DecoderInputs(
-        torch.ones(1, 4, 2), torch.ones(1, 4, dtype=torch.bool), crossing=Crossing(torch.ones(1, 5, 2), masks)
-    )
-    return inputs, Layout(image, torch.zeros_like(image), ignored)
+def crossed(masks):
+    """Four columns with an image beside them."""
+    crossing = Crossing(torch.ones(1, 5, 2), masks)
+    return DecoderInputs(torch.ones(1, 4, 2), torch.ones(1, 4, dtype=torch.bool), crossing=crossing)
 
 
-def test_text_alone_sees_nothing_beside_its_columns():
-    masks = {SEEN: torch.zeros(1, 1, 4, 5), SEEING: torch.ones(1, 1, 4, 1)}
-    inputs, layout = crossed(masks)
-    text = inputs.without_image(layout).crossing
-    assert not text.states.any()
-    assert {name: mask.shape for name, mask in text.masks.items()} == {SEEN: (1, 1, 3, 5), SEEING: (1, 1, 3, 1)}
-    assert not text.masks[SEEING].any()
+def test_rows_without_an_image_beside_them_lie_below_rows_with_one():
+    inputs = crossed({SEEN: torch.zeros(1, 1, 4, 5), SEEING: torch.ones(1, 1, 4, 1)})
+    text = DecoderInputs(torch.ones(1, 4, 2), inputs.mask)
+    both = inputs.below(text).crossing
+    assert both.states.any(dim=-1).any(dim=-1).tolist() == [True, False]
+    assert both.masks[SEEING][:, 0, :, 0].tolist() == [[1] * 4, [0] * 4]
+    with pytest.raises(ValueError, match=f"need the processor's {SEEN}"):
+        crossed({}).below(text)
 
 
 def test_images_beside_the_columns_go_together_or_not_at_all():
-    masks = {SEEN: torch.zeros(1, 1, 4, 5), SEEING: torch.ones(1, 1, 4, 1)}
-    inputs, layout = crossed(masks, ignored=torch.tensor([[True, False, False, False]]))
+    image = torch.tensor([[False, True, False, False]])
+    layout = Layout(image, torch.zeros_like(image), ignored=image.roll(1))
     with pytest.raises(ValueError, match="leave images=all"):
-        inputs.without_image(layout)
-    inputs, layout = crossed({})
-    with pytest.raises(ValueError, match=f"needs the processor's {SEEN}"):
-        inputs.without_image(layout)
+        crossed({}).without_image(layout)
 
 
 def test_rows_without_features_for_deeper_layers_lie_below_rows_with_them():

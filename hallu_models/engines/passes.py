@@ -196,12 +196,7 @@ class Passes:
 
     def rewritten(self, method: str) -> tuple[DecoderInputs, Layout]:
         """The conversation as ``method`` rewrote it, with the prompt's images, and its layout."""
-        if method not in self._rewritten:
-            raise ValueError(
-                f"{method} reads the conversation under another wording, so it needs conversations: "
-                "use Host.generate() instead of attach() and a plain generate()"
-            )
-        wanted = {**processors.about_images(self._given), **self._rewritten[method]}
+        wanted = {**processors.about_images(self._given), **self._inputs_of(method)}
         layout, own, encoded = layout_of(wanted, self._host.image_tokens), self.layout, None
         if self._encoded is not None and layout.rows == own.rows:
             # The same images: their features are known.
@@ -213,6 +208,25 @@ class Passes:
             chosen = torch.zeros_like(layout.image).masked_scatter(layout.image, acted_on)
             layout = Layout(chosen, layout.padding, layout.image & ~chosen)
         return self._read(wanted, encoded), layout
+
+    def rewritten_for_qformer(self, method: str) -> DecoderInputs:
+        """The prompt whose images a Q-Former reads under the conversation as ``method`` rewrote it; the text stays.
+
+        Raises ValueError where no Q-Former reads text.
+        """
+        question = processors.asked_of_images(self._inputs_of(method))
+        if not question:
+            raise ValueError(f"{method}: rewriting what a Q-Former reads needs one that reads text, as InstructBLIP's")
+        return self._read({**self._given, **question})
+
+    def _inputs_of(self, method: str) -> Mapping[str, Tensor]:
+        """Model inputs of the conversations as a method rewrote them."""
+        if method not in self._rewritten:
+            raise ValueError(
+                f"{method} reads the conversation under another wording, so it needs conversations: "
+                "use Host.generate() instead of attach() and a plain generate()"
+            )
+        return self._rewritten[method]
 
     def again(self) -> DecoderInputs:
         """The prompt as the model reads it once more, from the same inputs."""

@@ -48,12 +48,13 @@ class Crossing:
         masks = {name: nn.functional.pad(mask, (0, 0, left, 0)) for name, mask in self.masks.items()}
         return Crossing(self.states, masks)
 
-    def unseen(self, columns: int) -> Crossing:
-        """Of as many ``columns`` that see no image: what zeros give, without biases, is added to none of them."""
+    def unseen(self, rows: int, columns: int) -> Crossing:
+        """Of as many rows and columns that see no image: without biases, zeros add nothing to them."""
         if SEEING not in self.masks:
-            raise ValueError(f"taking images out of a prompt needs the processor's {SEEN}")
-        masks = {name: mask.new_zeros(len(mask), 1, columns, mask.shape[-1]) for name, mask in self.masks.items()}
-        return Crossing(None if self.states is None else torch.zeros_like(self.states), masks)
+            raise ValueError(f"rows without an image beside rows with one need the processor's {SEEN}")
+        masks = {name: mask.new_zeros(rows, 1, columns, mask.shape[-1]) for name, mask in self.masks.items()}
+        states = None if self.states is None else self.states.new_zeros(rows, *self.states.shape[1:])
+        return Crossing(states, masks)
 
     def extended(self, number: int) -> Crossing:
         """With ``number`` more columns, which see what the last one does."""

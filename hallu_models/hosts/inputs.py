@@ -189,13 +189,8 @@ class DecoderInputs:
             types = torch.cat([types, other.token_types])
         if deepstack is not None:
             deepstack = deepstack.below(other.deepstack, len(other.embeddings))
-        if (crossing is None) != (other.crossing is None):
-            raise ValueError(
-                "one branch reads images by cross-attention and the other has none, so they cannot be one batch: use "
-                'branch="sequential"'
-            )
-        if crossing is not None and other.crossing is not None:
-            crossing = crossing.below(other.crossing)
+        if crossing is not None:
+            crossing = crossing.below(other.crossing or crossing.unseen(other.mask.shape[0], other.embeddings.shape[1]))
         embeddings = torch.cat([self.embeddings, other.embeddings.to(self.embeddings.dtype)])
         return DecoderInputs(
             embeddings, torch.cat([self.mask, other.mask]), positions, types, deepstack, self.made_mask, crossing
@@ -233,12 +228,10 @@ class DecoderInputs:
                 # Pictures that stay: those of several that are not looked at.
                 order = torch.zeros_like(self.deepstack.where).scatter(1, columns, text)[self.deepstack.where]
                 deepstack = Deepstack(kept, tuple(feature[order] for feature in self.deepstack.features))
-        crossing = None
-        if self.crossing is not None:
-            if layout.ignored is not None and bool(layout.ignored.any()):
-                raise ValueError("images that are read by cross-attention are taken out together; leave images=all")
-            crossing = self.crossing.unseen(columns.shape[1])
-        moved = DecoderInputs(embeddings, text, self.positions, types, deepstack, self.made_mask, crossing)
+        if self.crossing is not None and layout.ignored is not None and bool(layout.ignored.any()):
+            raise ValueError("images that are read by cross-attention are taken out together; leave images=all")
+        # Images beside the columns are gone with theirs.
+        moved = DecoderInputs(embeddings, text, self.positions, types, deepstack, self.made_mask)
         return dataclasses.replace(moved, positions=moved.counted())
 
     def with_image_of(self, other: DecoderInputs, image: Tensor) -> DecoderInputs:

@@ -14,6 +14,9 @@ VALUES, REAL, SIZES, GRID = "pixel_values", "pixel_attention_mask", "image_sizes
 PIXELS = (VALUES, REAL, SIZES, GRID, "batch_num_images", "aspect_ratio_ids", "aspect_ratio_mask")
 """What processors give a model for the images, rather than for the text."""
 
+QFORMER = "qformer_"
+"""How names of what a Q-Former is told begin."""
+
 MADE_TOGETHER = ("cross_attention_mask",)
 """What processors make of text and images together."""
 
@@ -83,6 +86,11 @@ def about_images(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: inputs[name] for name in PIXELS if name in inputs}
 
 
+def asked_of_images(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of model inputs that a Q-Former reads the images under; empty where none reads text."""
+    return {name: value for name, value in inputs.items() if name.startswith(QFORMER)}
+
+
 def made_of(processor: Any, images: Any, device: Any, dtype: Any) -> dict[str, Any]:
     """Model inputs for PIL images, or for pixel values as they are."""
     if isinstance(images, Tensor):
@@ -102,6 +110,16 @@ def rendered(processor: Any, messages: Sequence[Mapping[str, Any]], template: st
     )
 
 
+def says(processor: Any, messages: Sequence[Mapping[str, Any]], template: str, text: str) -> bool:
+    """Whether a chat template takes these messages, and leaves ``text`` in the prompt."""
+    from jinja2 import TemplateError
+
+    try:
+        return text in rendered(processor, messages, template)
+    except TemplateError:
+        return False
+
+
 def encoded(processor: Any, images: Sequence[Any] | None, texts: Sequence[str]) -> Any:
     """Left-padded model inputs of rendered prompts; the template may have put the start token in front already."""
     tokenizer = processor.tokenizer
@@ -117,7 +135,7 @@ def encoded(processor: Any, images: Sequence[Any] | None, texts: Sequence[str]) 
     if (reader := getattr(processor, "qformer_tokenizer", None)) is not None:
         # A Q-Former counts positions from the first column, so its question is padded behind.
         question = reader(list(texts), padding=True, padding_side="right", return_tensors="pt")
-        inputs.update({f"qformer_{name}": question[name] for name in (forward.IDS, forward.MASK)})
+        inputs.update({f"{QFORMER}{name}": question[name] for name in (forward.IDS, forward.MASK)})
     # What PaliGemma's processor adds for training.
     inputs.pop("labels", None)
     return inputs
