@@ -97,7 +97,11 @@ def test_a_minimal_card_is_read(tmp_path: Path) -> None:
             "is not a number",
         ),
         ({"version": "1"}, "version", "is not a whole number"),
-        ({"uses": ["attention", "eyes"]}, "uses[1]", "'eyes' is not one of attention, image_grid, other_images"),
+        (
+            {"uses": ["attention", "eyes"]},
+            "uses[1]",
+            "'eyes' is not one of attention, feed_forward, image_grid, other_images",
+        ),
     ],
 )
 def test_a_malformed_card_names_file_and_key(tmp_path: Path, changes: dict[str, Any], key: str, problem: str) -> None:
@@ -274,7 +278,7 @@ def test_what_a_family_refuses_follows_from_what_a_method_uses() -> None:
         ("a: {title: A, checkpoint: x/a}", "a.model_types: is missing"),
         (
             "a: {title: A, checkpoint: x/a, model_types: [a], uses: {vhr: {refused: R}}}",
-            "a.uses.vhr: is not one of attention, image_grid, other_images, anything",
+            "a.uses.vhr: is not one of attention, feed_forward, image_grid, other_images, anything",
         ),
         ("a: {title: A, checkpoint: x/a, model_types: [t], kind: k}", "a.kind: unknown key"),
         (

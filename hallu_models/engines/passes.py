@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hallu_models.engines import rows
-from hallu_models.hosts import forward, processors
+from hallu_models.engines.hidden import LAYER_OUTPUT
+from hallu_models.hosts import forward, parts, processors
 from hallu_models.hosts import inputs as reading
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.hosts.host import Host
@@ -93,6 +95,27 @@ class Passes:
 
         self._run(inputs, collect, layers)
         return torch.stack([found[layer] for layer in sorted(found)], dim=1)
+
+    def hidden_states(self, layers: Sequence[int], *, image: bool) -> dict[int, Tensor]:
+        """Hidden states (B, D) that layers hand on at the last prompt position, with the image or with it deleted."""
+        inputs = self.prompt if image else self.prompt.without_image(self.layout)
+        found: dict[int, Tensor] = {}
+
+        def take(layer: int, _: Any, args: Any, output: Any) -> None:
+            hidden = parts.hidden_in(output)
+            # Text alone is right-aligned.
+            found[layer] = self.layout.on(hidden.device).last_row(hidden) if image else hidden[:, -1]
+            if layer == max(layers):
+                raise ReadingEnds
+
+        with torch.no_grad(), self._collecting(_plain), ExitStack() as hooks, suppress(ReadingEnds):
+            for layer in layers:
+                part = LAYER_OUTPUT.part(self._host, layer)
+                hooks.callback(part.register_forward_hook(partial(take, layer)).remove)
+            inputs.run(self._host.model, self._host.decoder)
+        if missed := sorted(set(layers) - found.keys()):
+            raise HostMismatch(f"a pass over the prompt did not call the layers {', '.join(map(str, missed))}")
+        return found
 
     def _run(self, inputs: DecoderInputs, collect: Collector, layers: Sequence[int]) -> None:
         if not layers:
@@ -248,6 +271,10 @@ class Passes:
         with self._collecting(_unused):
             found = reading.read(self._host, given, encoded)
         return found.repeated(self.layout.rows).with_axes_of(self.prompt)
+
+
+def _plain(layer: int, call: AttentionCall) -> Tensor:
+    return call.outputs()
 
 
 def _unused(layer: int, call: AttentionCall) -> Tensor:

@@ -26,6 +26,7 @@ class Seen:
     """Prefill or not, and columns so far, of each forward."""
     problems: list[str] = field(default_factory=list)
     passed: dict[int, Tensor] = field(default_factory=dict)
+    handed_on: dict[int, Tensor] = field(default_factory=dict)
 
     def require(self, holds: bool, otherwise: str) -> None:
         if not holds:
@@ -220,6 +221,7 @@ class PassProbe(HeadProbe):
             apart(blind[last], self.seen.passed[last]) > self.tolerance / 10,
             "a pass without the image gives the same head outputs as one with it",
         )
+        self.seen.handed_on.update(prompt.run.hidden_states(self.where, image=True))
 
     def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
         if at.prefill:
@@ -231,6 +233,16 @@ class PassProbe(HeadProbe):
                 "of their range",
             )
         return super().head_outputs(outputs, at)
+
+    def layer_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
+        if at.prefill:
+            found = apart(self.seen.handed_on[at.layer][::2], at.layout.last_row(hidden)[::2])
+            self.seen.require(
+                found <= self.tolerance,
+                f"a pass over the prompt gives other hidden states in layer {at.layer} than the prefill, by "
+                f"{found:.2g} of their range",
+            )
+        return hidden
 
 
 class BranchProbe(Probe):

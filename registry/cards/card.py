@@ -13,6 +13,7 @@ FIDELITIES: tuple[str, ...] = get_args(Fidelity)
 
 USES: Mapping[str, str] = {
     "attention": "heads that attend to the image, which it reads or edits",
+    "feed_forward": "layers whose feed-forward block is one part, which it edits",
     "image_grid": "image tokens that are a square grid over one picture",
     "other_images": "another image in the place of the prompt's",
 }
