@@ -37,6 +37,10 @@ BOUNDS = {
     ("eah", "decode step"): 1.02,
     ("dleaf", "decode step"): 1.15,
     ("sevi without cicd", "decode step"): 1.15,
+    **{(name, "decode step"): 1.10 for name in ("pai without contrast", "hgai", "tarac", "sparc", "vaf", "var")},
+    **{(name, "decode step"): 1.15 for name in ("vista", "vti", "deco", "dola", "memvr")},
+    ("only", "decode step"): 1.20,
+    ("nullu", "decode step"): 1.05,
 }
 """Largest ratio to the control arm, by arm and measurement."""
 
@@ -61,7 +65,10 @@ class Arm:
 
 CONTROL = Arm()
 IDLE = Arm("vhr", {"layers": ""})
-VARIANTS = {"sevi": {"sevi without cicd": Arm("sevi", {"cicd": False})}}
+VARIANTS = {
+    "sevi": {"sevi without cicd": Arm("sevi", {"cicd": False})},
+    "pai": {"pai without contrast": Arm("pai", {"gamma": 1.0})},
+}
 """Further arms of a method."""
 
 
