@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+import warm
 
 from registry.runs import outcome
 
@@ -67,23 +68,31 @@ class Run:
     """The same command whatever happens to it: `output` and the fault are no part of what it answers."""
 
     def __init__(self, place, output, processes=1, fault="", program="lmms_eval"):
-        launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}")
         self.results, self.kept = place / output, place / f"kept_{processes}_{output == 'whole'}"
         self.log = place / f"{output}.log"
+        self.log.touch()
+        asked = (
+            "-m", program, "--model", "llava_faulty", "--model_args", "pretrained=demo", "--tasks", "hallu_demo",
+            "--batch_size", "4", "--limit", str(LIMIT), "--output_path", str(self.results), "--log_samples",
+        )  # fmt: skip
+        changes = {
+            "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "FAULT": fault,
+            "HALLU_RECOVERY": str(self.kept),
+        }  # fmt: skip
+        if processes == 1:
+            command = [sys.executable, *asked]
+            self.process = warm.Process(command, place, changes, self.log, self.log, added=[place])
+            return
+        launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}")
+        path = os.pathsep.join([str(place), os.environ.get("PYTHONPATH", "")])
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [
-                    sys.executable, *(launcher if processes > 1 else ()), "-m", program, "--model", "llava_faulty",
-                    "--model_args", "pretrained=demo", "--tasks", "hallu_demo", "--batch_size", "4",
-                    "--limit", str(LIMIT), "--output_path", str(self.results), "--log_samples",
-                ],
-                stdout=log, stderr=subprocess.STDOUT, cwd=place,
-                env={
-                    **os.environ, "PYTHONPATH": os.pathsep.join([str(place), os.environ.get("PYTHONPATH", "")]),
-                    "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "FAULT": fault,
-                    "HALLU_RECOVERY": str(self.kept),
-                },
-            )  # fmt: skip
+                [sys.executable, *launcher, *asked],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=place,
+                env={**os.environ, **changes, "PYTHONPATH": path},
+            )
 
     def kill_at(self, number, how):
         """End a process of the run, any one of several, once this many answers are kept, or a moment later."""

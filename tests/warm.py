@@ -23,31 +23,69 @@ _FORKS.set_forkserver_preload(["warm_imports"])
 
 
 def started(
-    command: Sequence[str], cwd: Path, changes: Mapping[str, str], timeout: float = 900
+    command: Sequence[str], cwd: Path, changes: Mapping[str, str], timeout: float = 900, added: Sequence[Path] = ()
 ) -> subprocess.CompletedProcess[str]:
     """As :func:`subprocess.run` with captured text, under this process's environment with ``changes``.
 
-    Raises TimeoutExpired.
+    added: folders in front of the path, of packages that nothing has imported yet. Raises TimeoutExpired.
     """
-    environment = {**os.environ, **changes}
     # With -m the folder's own modules are imported before all others.
     shadowed = "-m" in command[:2] and any(Path(cwd).glob("*.py"))
-    if (program := _program(command)) is None or shadowed or not _same_imports(changes):
+    if _program(command) is None or shadowed or not _same_imports(changes):
         return subprocess.run(
-            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            cwd=cwd,
+            env=_environment(changes, added),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
-    _start()
     with tempfile.TemporaryDirectory() as folder:
-        files = [str(Path(folder) / name) for name in ("stdout", "stderr")]
-        process = _FORKS.Process(target=_called, args=(program, list(command), str(cwd), environment, files))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
+        stdout, stderr = (Path(folder) / name for name in ("stdout", "stderr"))
+        process = Process(command, cwd, changes, stdout, stderr, added)
+        try:
+            code = process.wait(timeout)
+        finally:
             process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(command, timeout)
-        stdout, stderr = (Path(file).read_text(errors="replace") for file in files)
-    return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
+        return subprocess.CompletedProcess(
+            command, code, stdout.read_text(errors="replace"), stderr.read_text(errors="replace")
+        )
+
+
+class Process:
+    """A forked ``lmms-eval``, ``hallu`` or ``python -m`` of them that is going on, with what Popen has."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        changes: Mapping[str, str],
+        stdout: Path,
+        stderr: Path,
+        added: Sequence[Path] = (),
+    ) -> None:
+        _start()
+        self.args = list(command)
+        given = (_program(command), self.args, str(cwd), _environment(changes, added), [str(stdout), str(stderr)])
+        self._process = _FORKS.Process(target=_called, args=(*given, list(map(str, added))))
+        self._process.start()
+
+    def poll(self) -> int | None:
+        """The exit status, None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, once there is one. Raises TimeoutExpired."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        """End it at once, if it is still there."""
+        self._process.kill()
+        self._process.join()
 
 
 def _program(command: Sequence[str]) -> str | None:
@@ -60,6 +98,13 @@ def _program(command: Sequence[str]) -> str | None:
 
 def _same_imports(changes: Mapping[str, str]) -> bool:
     return all(changes.get(name, os.environ.get(name)) == os.environ.get(name) for name in CHANGES_IMPORTS)
+
+
+def _environment(changes: Mapping[str, str], added: Sequence[Path]) -> dict[str, str]:
+    environment = {**os.environ, **changes}
+    if added:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, added), environment.get("PYTHONPATH")]))
+    return environment
 
 
 @functools.cache
@@ -75,12 +120,17 @@ def _start() -> None:
             os.environ["PYTHONPATH"] = before
 
 
-def _called(program: str, command: list[str], cwd: str, environment: dict[str, str], files: list[str]) -> None:
+def _called(
+    program: str, command: list[str], cwd: str, environment: dict[str, str], files: list[str], added: list[str]
+) -> None:
     for number, file in zip((1, 2), files):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
+    if added:
+        sys.path[:0] = added
+        _find_plugins()
     sys.argv = command[2:] if command[1:2] == ["-m"] else command
     if program == "hallu":
         from registry.commands import cli
@@ -93,3 +143,14 @@ def _called(program: str, command: list[str], cwd: str, environment: dict[str, s
     from lmms_eval.cli import dispatch
 
     dispatch.main()
+
+
+def _find_plugins() -> None:
+    """Look for entry points once more: the path has others than when everything was imported."""
+    import lmms_eval.models
+
+    from registry.plugins import lazy, model_ids
+
+    lazy.interventions.cache_clear()
+    model_ids.table.cache_clear()
+    lmms_eval.models.MODEL_REGISTRY_V2.load_entrypoint_manifests(overwrite=True)
