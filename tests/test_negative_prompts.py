@@ -156,3 +156,40 @@ def test_an_error_of_the_pixels_names_the_method():
     asked = [{"role": "user", "content": [{"type": "image", "image": picture(16, 16, 1)}]}]
     with pytest.raises(ValueError, match="inverted: no"):
         generation.generate(host("llava"), [asked], Failing(), max_new_tokens=1)
+
+
+@dataclass(frozen=True)
+class Told(Inverted):
+    """What tells each row's pictures from others."""
+
+    name: ClassVar[str] = "told"
+
+    def read(self, prompt: Prompt) -> None:
+        self.seen.extend(prompt.run.fingerprints(self.name))
+
+
+def asking(*seeds):
+    content = [{"type": "image", "image": picture(16, 16 if seed < 3 else 32, seed)} for seed in seeds]
+    return [{"role": "user", "content": [*content, {"type": "text", "text": "a cat ?"}]}]
+
+
+def told(family, asked, **options):
+    method = Told()
+    generation.generate(host(family), asked, method, max_new_tokens=1, **options)
+    return method.seen
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "internvl", "gemma3", "mistral3", "idefics3"])
+def test_rows_are_told_by_their_pictures(family):
+    """Several a row, some of them cut into tiles; one row without any; the same pair twice; beams."""
+    together = told(family, [asking(1, 3), asking(), asking(2), asking(1, 3)])
+    assert together[1] == b""
+    assert together[0] == together[3]
+    assert len(set(together)) == 3
+    assert told(family, [asking(2)], num_beams=2) == [together[2]] * 2
+
+
+def test_pictures_that_could_be_anybody_s_are_refused():
+    assert len(set(told("llava_next", [asking(1), asking(3)]))) == 2
+    with pytest.raises(ValueError, match="told: nothing tells which of 3 pictures are whose; give one a prompt"):
+        told("llava_next", [asking(1, 3), asking(2)])

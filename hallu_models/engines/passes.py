@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from hallu_models.engines import rows
 from hallu_models.engines.hidden import LAYER_OUTPUT
+from hallu_models.engines.noise import fingerprint
 from hallu_models.hosts import forward, parts, processors
 from hallu_models.hosts import inputs as reading
 from hallu_models.hosts.attention import AttentionCall
@@ -170,8 +173,7 @@ class Passes:
         (3, height, width), or (patches, values) where the processor cuts pictures into patches; without what pads them
         in a batch. It returns as many.
         """
-        if not processors.has_images(self._given):
-            raise ValueError(f"{method} needs the images' pixels: give generate() the processor's output as it is")
+        self._require_pixels(method)
         try:
             changed = self._read(processors.edited_pixels(self._given, edit))
         except ValueError as error:
@@ -181,6 +183,25 @@ class Passes:
         if changed.crossing is not None:
             raise ValueError(f"{method}: images that are read by cross-attention are edited together; leave images=all")
         return self.prompt.with_image_of(changed, self.layout.image)
+
+    def fingerprints(self, method: str) -> list[bytes]:
+        """What tells each row's pictures from others, by their pixels; the same for rows with the same pictures.
+
+        Raises ValueError where prompts have several pictures and nothing tells which are whose.
+        """
+        self._require_pixels(method)
+        layout, pictures = self.layout, processors.pictures(self._given)
+        image = layout.image if layout.ignored is None else layout.image | layout.ignored
+        repeats = layout.rows // len(self._ids)
+        tokens = image[::repeats].sum(dim=1).tolist()
+        found = [b""] * len(tokens)
+        for row, picture in zip(_owners(method, tokens, [sum(map(Tensor.numel, one)) for one in pictures]), pictures):
+            found[row] += b"".join(map(fingerprint, picture))
+        return [one for one in found for _ in range(repeats)]
+
+    def _require_pixels(self, method: str) -> None:
+        if not processors.has_images(self._given):
+            raise ValueError(f"{method} needs the images' pixels: give generate() the processor's output as it is")
 
     def other_images(self, method: str) -> DecoderInputs:
         """The prompt with the caller's other images in the place of its own."""
@@ -275,6 +296,19 @@ class Passes:
 
 def _plain(layer: int, call: AttentionCall) -> Tensor:
     return call.outputs()
+
+
+def _owners(method: str, tokens: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    """The row of each picture, from the number of image tokens of each row and the size of each picture."""
+    rows = [row for row, number in enumerate(tokens) if number]
+    if len(rows) == len(sizes):
+        return rows
+    # Of several pictures a row: their tokens are in proportion to their sizes.
+    ends, starts = ([total * sum(per) for total in accumulate(own)] for own, per in ((tokens, sizes), (sizes, tokens)))
+    owners = [bisect_left(ends, end) for end in starts]
+    if not set(ends) <= {0, *starts}:
+        raise ValueError(f"{method}: nothing tells which of {len(sizes)} pictures are whose; give one a prompt")
+    return owners
 
 
 def _unused(layer: int, call: AttentionCall) -> Tensor:

@@ -242,11 +242,14 @@ class DecoderInputs:
         embeddings = torch.where(image[:, :, None], other.embeddings, self.embeddings)
         return dataclasses.replace(self, embeddings=embeddings, deepstack=deepstack)
 
-    def with_removed(self, removed: Tensor) -> DecoderInputs:
-        """Image tokens at the columns ``removed`` (B, L) are zero, in the deeper layers too."""
+    def with_removed(self, removed: Tensor, filling: Tensor | float = 0.0) -> DecoderInputs:
+        """Image tokens at the columns ``removed`` (B, L) are zero, in the deeper layers too.
+
+        ``filling``, a number or embeddings (B, L, D), stands in their place where the first layer reads them.
+        """
         return dataclasses.replace(
             self,
-            embeddings=self.embeddings.masked_fill(removed[:, :, None], 0.0),
+            embeddings=torch.where(removed[:, :, None], filling, self.embeddings).to(self.embeddings.dtype),
             deepstack=None if self.deepstack is None else self.deepstack.without(removed),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
+from itertools import groupby, product
 from typing import Any
 
 from torch import Tensor
@@ -43,6 +43,16 @@ def edited_pixels(inputs: Mapping[str, Any], edit: Callable[[Tensor], Tensor]) -
     for place in pieces(inputs):
         pixels[place] = edit(pixels[place]).to(pixels)
     return with_pixels(inputs, pixels)
+
+
+def pictures(inputs: Mapping[str, Any]) -> list[list[Tensor]]:
+    """The pixels of each picture in order, piece by piece.
+
+    Where a processor hands out the tiles of all pictures as one list, each tile counts as a picture.
+    """
+    pixels = inputs[VALUES]
+    grouped = groupby(pieces(inputs), key=lambda place: place[0] if pixels.ndim > 4 else place)
+    return [[pixels[place] for place in places] for _, places in grouped]
 
 
 def pieces(inputs: Mapping[str, Any]) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hallu_models.interventions import HIDDEN, Intervention, LayerStep, LogitsStep, Negative, Prompt
 from hallu_models.interventions import layers as layer_lists
-from hallu_models.interventions.cicd import contrast_other_image
+from hallu_models.interventions.cicd import DIVERGENCES, contrast_other_image
 
 PRESETS = {"balanced": (0.5, "8/32-31/32"), "focused": (4.0, "4/32-31/32")}
 """Strength and layers (section 4.1)."""
@@ -34,6 +34,7 @@ class SEVI(Intervention):
     "core" if one token holds more than this share of its semantic attention. start_layer: first edited layer; -1 leaves
     it to ``layers``. cicd: contrast with another image. others: columns that compete with the semantic ones, all up to
     the end of the image ("prompt") or the image alone ("image", the released code for Qwen). beta: CICD's plausibility.
+    variant: of CICD's divergence, "paper" or "official".
     """
 
     name: ClassVar[str] = "sevi"
@@ -45,6 +46,7 @@ class SEVI(Intervention):
     cicd: bool = True
     others: Literal["prompt", "image"] = "prompt"
     beta: float = 0.1
+    variant: Literal["paper", "official"] = "paper"
 
     def needs_other_image(self) -> bool:
         return self.cicd
@@ -92,4 +94,4 @@ class SEVI(Intervention):
         return Negative(prompt.run.other_images(self.name), prompt.layout.has_image)
 
     def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
-        return contrast_other_image(logits, negative, 3.0, self.beta, at)
+        return contrast_other_image(logits, negative, 3.0, self.beta, at, DIVERGENCES[self.variant])
