@@ -5,6 +5,7 @@ from hallu_models.interventions import Intervention, LayerStep
 
 from hallu_models.conversations import Conversation, Message
 from hallu_models.engines.branches import Negative, plausible
+from hallu_models.engines.directions import Directions
 from hallu_models.engines.lens import EMBEDDINGS
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Passes
@@ -27,6 +28,7 @@ __all__ = [
     "Conversation",
     "DecoderInputs",
     "Decoding",
+    "Directions",
     "Intervention",
     "LayerStep",
     "Layout",
