@@ -14,10 +14,10 @@ import torch
 
 import hallu_models
 from hallu_models import methods, models, processing
-from hallu_models.calibrate import hallucination_heads, prompts, vision_layers
-from hallu_models.demo import held_out
+from hallu_models.calibrate import hallucination_heads, hallucination_subspace, pairs, prompts, vision_layers
+from hallu_models.demo import held_out, scenes
 from hallu_models.hosts.inputs import with_answer
-from hallu_models.interventions import ad_hh
+from hallu_models.interventions import Directions, ad_hh
 from hallu_tasks.scoring import vocabulary
 from registry.arguments import preset_file
 from registry.commands import cli
@@ -173,6 +173,73 @@ def test_its_preset_is_what_a_run_uses(tmp_path, capsys, monkeypatch):
     assert run["parameters"] == "heads=L5H3,layers=,threshold=0.4"
 
 
+# Nullu's directions.
+
+
+def test_common_directions_come_first_and_their_share_is_told():
+    rng = torch.Generator().manual_seed(0)
+    common = torch.linalg.qr(torch.randn(32, 2, generator=rng)).Q.T
+    strengths = torch.randn(40, 2, generator=rng) * torch.tensor([5.0, 2.0])
+    differences = torch.stack([strengths @ common + 0.01 * torch.randn(40, 32, generator=rng)] * 2, dim=1)
+    found = hallucination_subspace.spanned(differences)
+    for layer in range(2):
+        space = found.tensors[f"layers.{layer}"]
+        assert space.shape == (hallucination_subspace.MOST, 32)
+        torch.testing.assert_close(space @ space.T, torch.eye(len(space)), atol=1e-5, rtol=0)
+        assert float((common @ space[0]).norm()) > 0.999 and float((common @ space[1]).norm()) > 0.999
+    assert found.rows[0][0] == "0" and float(found.rows[0][3]) > 0.99 > float(found.rows[0][2])
+
+
+def test_pairs_differ_in_named_objects_alone():
+    for pair in pairs.drawn(12):
+        true, false = (mentions_of(caption) for caption in (pair.faithful, pair.hallucinated))
+        assert true != false and len(pair.faithful.split()) == pytest.approx(len(pair.hallucinated.split()), abs=3)
+        opening = pair.faithful.partition(" with")[0]
+        assert pair.hallucinated.startswith(opening)
+
+
+def mentions_of(caption):
+    return {name for name in scenes.NAMES if f" {name}" in caption}
+
+
+def test_states_are_those_of_the_plain_model_behind_each_layer():
+    host = hallu_models.load("demo", device="cpu")
+    (pair,) = pairs.drawn(1)
+    found = pairs.states(host, pair.subject, pair.faithful)
+    tokens = host.tokens(pair.faithful, add_special_tokens=False)["input_ids"]
+    inputs = with_answer(processing.encode(host, [pair.subject.conversation()]), tokens)
+    with torch.no_grad():
+        hidden = host.model(**inputs, output_hidden_states=True).hidden_states
+    for layer in range(host.depth - 1):  # transformers gives the last one behind the norm.
+        torch.testing.assert_close(found["mean"][layer], hidden[layer + 1][0].mean(dim=0), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found["last"][layer], hidden[layer + 1][0, -1], atol=1e-4, rtol=1e-4)
+
+
+def test_its_directions_are_what_a_run_uses(tmp_path, capsys):
+    output = tmp_path / "demo.safetensors"
+    assert cli.main(["calibrate", "--method", "nullu", "--limit", "8", "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert f"--model llava_nullu --model_args pretrained=demo,directions={output}" in printed
+    run = models.llava_nullu(pretrained="demo", device="cpu", directions=str(output)).run
+    assert "layers=4-7,rank=4" in run["parameters"] and "directions_sha256=" in run["parameters"]
+    assert Directions.of(str(output), "nullu").facts["pairs"] == "8"
+
+
+def test_pairs_of_the_user(tmp_path, capsys):
+    prompts.drawn(1)[0].image.save(tmp_path / "a.png")
+    captions = tmp_path / "pairs.jsonl"
+    line = {"image": "a.png", "faithful": "A cat.", "hallucinated": "A dog."}
+    captions.write_text(json.dumps({**line, "prompt": "What?"}) + "\n", encoding="utf-8")
+    (pair,) = pairs.of_file(captions)
+    assert (pair.subject.prompt, pair.faithful, pair.hallucinated) == ("What?", "A cat.", "A dog.")
+    assert cli.main(["calibrate", "--method", "nullu", "--captions", str(captions)]) == 2
+    assert "1 pairs are too few; give at least 8" in capsys.readouterr().err
+    for wrong, said in (({"faithful": 3}, "two captions of the image"), ({"hallucinated": "A cat."}, "same caption")):
+        captions.write_text(json.dumps({**line, **wrong}), encoding="utf-8")
+        with pytest.raises(ValueError, match=f"line 1: .*{said}"):
+            pairs.of_file(captions)
+
+
 # The command.
 
 
@@ -216,6 +283,7 @@ def test_images_and_prompts_of_the_user(tmp_path, capsys):
         ),
         (["--method", "vhr", "--limit", "0"], "--limit 0: a whole number of at least 1"),
         (["--method", "vhr", "--output", "a.json"], "ends in .yaml"),
+        (["--method", "nullu", "--output", "a.yaml"], "the name of a file of directions ends in .safetensors"),
         (["--method", "vhr", "--output", "nowhere/a.yaml"], "does not exist"),
         (["--method", "vhr", "--captions", "nowhere.jsonl"], "--captions nowhere.jsonl: cannot be read"),
     ],
@@ -261,7 +329,8 @@ def test_help_states_the_rule_and_its_limits_without_torch():
         "import sys, contextlib, io\nfrom registry.commands import cli\n"
         "with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):\n"
         "    cli.main(['calibrate', '--help'])\n"
-        "assert 'the rule for ad_hh' in out.getvalue() and 'their limits' in out.getvalue()\n"
+        "assert all(f'the rule for {name}' in out.getvalue() for name in ('vhr', 'ad_hh', 'nullu'))\n"
+        "assert 'their limits' in out.getvalue()\n"
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

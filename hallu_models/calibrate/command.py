@@ -1,4 +1,4 @@
-"""``hallu calibrate``: measure a model, suggest a method's layers or heads, and write them as a preset file."""
+"""``hallu calibrate``: measure a model, and write a method's layers or heads as a preset file, or its directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from registry.commands import listing
 
 if TYPE_CHECKING:
     from hallu_models.calibrate.finding import Finding
-    from hallu_models.diagnostics.subjects import Subject
 
 RULES = {
     "vhr": {"ours": "hallu_models.calibrate.vision_layers"},
@@ -20,9 +19,13 @@ RULES = {
         "ours": "hallu_models.calibrate.hallucination_heads",
         "official": "hallu_models.calibrate.released_heads",
     },
+    "nullu": {"ours": "hallu_models.calibrate.hallucination_subspace"},
 }
 """The module by method and variant: ``find(host, subjects)`` gives a finding, ``RULE`` says how."""
 VARIANTS = ("ours", "official")
+OF_PAIRS = ("nullu",)
+"""Methods whose rule takes pairs of captions, and gives directions."""
+DIRECTIONS = ".safetensors"
 EPILOG = """\
 the rule for vhr:
   At the first answer token of the plain model, the heads that VHR would reinforce are compared with and without the
@@ -41,11 +44,21 @@ the rule for ad_hh with --variant official:
   ones, each a mean over all such tokens of the captions that hallucinate. The 30 highest are taken, whatever they are.
   It reads a caption once a head and named object, so it takes several times as long.
 
+the rule for nullu:
+  Every image is read with a faithful caption and with a hallucinated one. In each layer the difference of the hidden
+  states, averaged over all positions, is a row of a matrix, and its first singular vectors are the directions that
+  Nullu takes out. The table shows how long the differences are, and what share of their squares 1, 4 and 8 directions
+  hold: where 4 hold little, there is no common direction to take out. The file has 16 for each layer; rank= says how
+  many are used. --captions needs pairs here:
+  {"image": "cat.jpg", "prompt": "...", "faithful": "A cat on a mat.", "hallucinated": "A cat and a dog on a mat."}
+
 their limits:
   VHR's rule sees where a model looks, not whether looking harder helps. Divergence is measured in the units of the
   hidden states; where these grow with depth, late layers are favoured. Alpha stays what it is. AD-HH's rule tests many
   heads at once and corrects for none of them, so a chosen head may be chance. Compare the preset with the plain model
   on a task before believing in it: hallu compare results/llava_base results/llava_vhr.
+  Directions hold whatever tells the two captions apart, their length and style too: let pairs differ in the named
+  objects alone, and compare with directions=random:1, which takes out as much and knows nothing.
   Without --captions, scenes are drawn as for the demo model; a model of photographs should see photographs.
 
 where it goes:
@@ -56,6 +69,8 @@ examples:
   hallu calibrate --method vhr --output demo.yaml
   lmms-eval --model llava_vhr --model_args pretrained=demo,preset=demo.yaml --tasks hallu_demo
   hallu calibrate --method ad_hh --model_args pretrained=FOLDER --captions photos.jsonl --output photos.yaml
+  hallu calibrate --method nullu --output demo.safetensors
+  lmms-eval --model llava_nullu --model_args pretrained=demo,directions=demo.safetensors --tasks hallu_demo
 """
 
 
@@ -74,10 +89,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--captions",
         type=Path,
         help='JSON lines {"image": "cat.jpg", "prompt": "...", "objects": ["cat"]}; captions in it are not needed, '
-        "objects only for ad_hh",
+        "objects only for ad_hh; pairs of captions for nullu, see below",
     )
     parser.add_argument("--limit", type=int, help="how many prompts (default: all of --captions, or 64 scenes)")
-    parser.add_argument("--output", type=Path, help="the preset file to write, *.yaml")
+    parser.add_argument("--output", type=Path, help="the preset file to write, *.yaml, or of directions, *.safetensors")
     listing.add_json(parser)
 
 
@@ -91,7 +106,7 @@ def run(given: argparse.Namespace) -> int:
     rule = importlib.import_module(RULES[given.method][given.variant])
     loaded = loading.load(**host_arguments)
     found: Finding = rule.find(loaded, subjects)
-    if not found.parameters and given.output is not None:
+    if not (found.parameters or found.tensors) and given.output is not None:
         raise ValueError(
             f"nothing stands out over {found.prompts} prompts, so there is nothing to write; more prompts narrow the "
             "intervals, and without a preset file the card's settings are used"
@@ -100,25 +115,39 @@ def run(given: argparse.Namespace) -> int:
         given.method,
         host_arguments.get("pretrained", "demo"),
         loaded.depth,
-        found.parameters,
+        {"directions": str(given.output or f"FILE{DIRECTIONS}")} if found.tensors else found.parameters,
         f"{rule.RULE} Measured on {found.prompts} prompts ({given.captions or 'drawn scenes'}); scores below.",
         found.measured,
     )
     if given.output is not None:
-        given.output.write_text(preset.text(), encoding="utf-8")
+        _write(given.output, preset, found)
     if given.json:
         listing.print_json(preset)
     else:
         print(listing.table(found.head, found.rows))
-        settings = ", ".join(f"{name}={value}" for name, value in found.parameters.items())
+        settings = ", ".join(f"{name}={value}" for name, value in preset.parameters.items())
         print(f"{settings or 'nothing stands out'}, over {found.prompts} prompts")
         if given.output is not None:
             model, extra = (
                 (f"{loaded.family}_{given.method}", "") if loaded.family else ("hallu", f"method={given.method},")
             )
-            used = f"pretrained={preset.model},{extra}preset={given.output}"
+            name = "directions" if found.tensors else "preset"
+            used = f"pretrained={preset.model},{extra}{name}={given.output}"
             print(f"wrote {given.output}; use it with --model {model} --model_args {used}")
     return 0
+
+
+def _write(path: Path, preset: PresetFile, found: Finding) -> None:
+    if not found.tensors:
+        path.write_text(preset.text(), encoding="utf-8")
+        return
+    from hallu_models.engines import directions
+
+    directions.write(path, found.tensors, {**_facts(preset), "pairs": str(found.prompts)})
+
+
+def _facts(preset: PresetFile) -> dict[str, str]:
+    return {"method": preset.method, "model": preset.model, "depth": str(preset.depth), "how": preset.how}
 
 
 def _checked(given: argparse.Namespace) -> dict[str, Any]:
@@ -137,8 +166,9 @@ def _checked(given: argparse.Namespace) -> dict[str, Any]:
         )
     if given.limit is not None and given.limit < 1:
         raise ValueError(f"--limit {given.limit}: a whole number of at least 1")
-    if given.output is not None and given.output.suffix != ENDING:
-        raise ValueError(f"--output {given.output}: a preset file's name ends in {ENDING}")
+    kind, ending = ("file of directions", DIRECTIONS) if given.method in OF_PAIRS else ("preset file", ENDING)
+    if given.output is not None and given.output.suffix != ending:
+        raise ValueError(f"--output {given.output}: the name of a {kind} ends in {ending}")
     if given.output is not None and not given.output.absolute().parent.is_dir():
         raise ValueError(f"--output {given.output}: the folder {given.output.absolute().parent} does not exist")
     parts = [part.partition("=") for part in given.model_args.split(",") if part]
@@ -148,9 +178,10 @@ def _checked(given: argparse.Namespace) -> dict[str, Any]:
     return loading({name: value for name, _, value in parts}, "--model_args")
 
 
-def _subjects(given: argparse.Namespace) -> list[Subject]:
-    from hallu_models.calibrate import prompts
+def _subjects(given: argparse.Namespace) -> list[Any]:
+    from hallu_models.calibrate import pairs, prompts
 
+    kind: Any = pairs if given.method in OF_PAIRS else prompts
     if given.captions is None:
-        return prompts.drawn(given.limit or prompts.SCENES)
-    return prompts.of_file(given.captions, given.limit)
+        return kind.drawn(given.limit or prompts.SCENES)  # type: ignore[no-any-return]
+    return kind.of_file(given.captions, given.limit)  # type: ignore[no-any-return]

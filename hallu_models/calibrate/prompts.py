@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
 from hallu_models.diagnostics.subjects import PROMPT, Subject, from_image
 from hallu_tasks.scoring import chair
 
+Made = TypeVar("Made")
 SCENES = 64
 SEED = 30_000
 """Neither the demo model's training nor the demo tasks draw scenes from it."""
@@ -33,21 +35,27 @@ def of_file(path: Path, limit: int | None = None) -> list[Subject]:
     are the COCO categories in the image, where they are known. Other keys are passed over. Raises ValueError naming
     file and line.
     """
+    return read_lines(path, limit, lambda entry: subject(path.parent, entry))
+
+
+def read_lines(path: Path, limit: int | None, make: Callable[[Any], Made]) -> list[Made]:
+    """What ``make`` makes of each line of JSON. Raises ValueError naming file and line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"--captions {path}: cannot be read ({error})") from None
-    found: list[Subject] = []
+    found: list[Made] = []
     for number, line in enumerate(lines, start=1):
         if line.strip() and (limit is None or len(found) < limit):
             try:
-                found.append(_subject(path.parent, json.loads(line)))
+                found.append(make(json.loads(line)))
             except ValueError as error:
                 raise ValueError(f"--captions {path}, line {number}: {error}") from None
     return found
 
 
-def _subject(folder: Path, entry: Any) -> Subject:
+def subject(folder: Path, entry: Any) -> Subject:
+    """An image of a file of JSON lines, whose paths are relative to ``folder``."""
     if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
         raise ValueError('expected {"image": "cat.jpg"} with the image\'s path, and optionally "prompt" and "objects"')
     objects = entry.get("objects")

@@ -5,6 +5,7 @@ from hallu_models.interventions import Intervention, LayerStep
 
 from hallu_models.conversations import Conversation, Message
 from hallu_models.engines.branches import Negative, contrasted, plausible
+from hallu_models.engines.directions import Directions
 from hallu_models.engines.lens import EMBEDDINGS
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.noise import fingerprint, seeded_noise
@@ -28,6 +29,7 @@ __all__ = [
     "Conversation",
     "DecoderInputs",
     "Decoding",
+    "Directions",
     "Intervention",
     "LayerStep",
     "Layout",
