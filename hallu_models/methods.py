@@ -87,8 +87,8 @@ def found_beside(method: Method, parameters: Mapping[str, Any] | MethodArguments
         return []
     found = {name: _beside(name, parse(method, parameters), checkpoint) for name in names(method)}
     return [
-        f"{name}: {params.canonical(preset.parameters)} of {preset_file.FOLDER}/{name}{preset_file.ENDING} in the "
-        "checkpoint's folder, where the arguments say nothing else"
+        f"{name}: {params.canonical(preset.parameters)} from {preset_file.FOLDER}/ in the checkpoint's folder, where "
+        "the arguments say nothing else"
         for name, preset in found.items()
         if preset
     ]

@@ -390,7 +390,7 @@ def test_one_in_the_checkpoint_s_folder_is_used_and_told(checkpoint):
     first, second = methods.build("eah+vhr", "llava", 8, {"vhr.alpha": 3}, checkpoint)
     assert (second.layers, second.alpha, first) == ("4-6", 3.0, methods.build("eah", "llava", 8, {})[0])
     (told,) = methods.found_beside("eah+vhr", {}, checkpoint)
-    assert told.startswith("vhr: alpha=1.5,layers=4-6 of presets/vhr.yaml in the checkpoint's folder")
+    assert told.startswith("vhr: alpha=1.5,layers=4-6 from presets/ in the checkpoint's folder")
     assert methods.found_beside("eah", {}, checkpoint) == []
 
 
@@ -410,6 +410,14 @@ def test_one_beside_that_does_not_fit_is_named(checkpoint):
         methods.build("eah", "llava", 8, {}, checkpoint)
 
 
+def test_directions_in_the_checkpoint_s_folder_are_used_too(checkpoint):
+    (checkpoint / "presets" / "nullu.safetensors").write_bytes(b"")
+    with pytest.raises(BadArgument, match=f"nullu: directions={checkpoint}/presets/nullu.safetensors cannot be read"):
+        methods.build("nullu", "llava", 8, {}, checkpoint)
+    (item,) = methods.build("nullu", "llava", 8, {"directions": "random:1"}, checkpoint)
+    assert item.directions == "random:1"
+
+
 def test_the_demo_model_has_what_its_methods_need():
     host = hallu_models.load("demo")
     assert host.checkpoint is not None and host.checkpoint.name == "checkpoint"
@@ -417,7 +425,8 @@ def test_the_demo_model_has_what_its_methods_need():
     question = hallu_models.conversation(picture, "Please describe this image in detail.")
     with hallu_models.attach(host, "ad_hh") as session:
         assert session.interventions[0].heads == "L5H3"
-    assert host.generate([question], method="ad_hh", max_new_tokens=4)[0].text
+    for method in ("ad_hh", "nullu"):
+        assert host.generate([question], method=method, max_new_tokens=4)[0].text
 
 
 @pytest.mark.parametrize(

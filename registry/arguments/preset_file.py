@@ -1,6 +1,7 @@
 """Preset files: a method's parameters for one model, found by ``hallu calibrate``, used by ``preset=FILE``.
 
-One that lies in the checkpoint's own folder, as ``presets/<method>.yaml``, is used where no other is named.
+One that lies in the checkpoint's own folder, as ``presets/<method>.yaml``, is used where no other is named; and so are
+directions in ``presets/<method>.safetensors``.
 
 The file is YAML, named ``*.yaml``::
 
@@ -29,19 +30,23 @@ from registry.plugins import lazy
 KEY = "preset"
 ENDING = ".yaml"
 FOLDER = "presets"
-"""In a checkpoint's folder: ``presets/<method>.yaml`` holds what was found on this checkpoint."""
+"""In a checkpoint's folder: what was found on this checkpoint, a file a method."""
+DIRECTIONS, TENSORS = "directions", ".safetensors"
+"""A parameter that takes a file, and that file's ending."""
 
 
 @dataclass(frozen=True)
 class PresetFile:
-    """Parameters of ``method`` for ``model``, whose decoder has ``depth`` layers. ``how`` says where they come from.
+    """Parameters of ``method`` for ``model``, whose decoder has ``depth`` layers (None: a file that they name knows).
+
+    ``how`` says where they come from.
 
     ``measured`` holds the figures behind them, each under what it belongs to.
     """
 
     method: str
     model: str
-    depth: int
+    depth: int | None
     parameters: Mapping[str, object]
     how: str
     measured: Mapping[str, object] = field(default_factory=dict)
@@ -53,7 +58,7 @@ class PresetFile:
 
     def require_depth(self, depth: int) -> None:
         """Raise ``BadArgument`` for a model with another number of layers: its layers have other roles."""
-        if depth != self.depth:
+        if self.depth not in (None, depth):
             raise BadArgument(
                 f"{self.method}: the preset file was found on {self.model} with {self.depth} layers, and this model "
                 f"has {depth}; run `hallu calibrate --method {self.method}` on this model"
@@ -77,9 +82,12 @@ def read(path: Path) -> PresetFile:
 
 def beside(checkpoint: Path | None, method: str) -> PresetFile | None:
     """What a checkpoint's own folder holds for a method. Raises ``CardError`` for a malformed file."""
-    file = None if checkpoint is None else checkpoint / FOLDER / f"{method}{ENDING}"
-    if file is None or not file.is_file():
+    if checkpoint is None:
         return None
+    file, tensors = (checkpoint / FOLDER / f"{method}{ending}" for ending in (ENDING, TENSORS))
+    if not file.is_file():
+        known = PresetFile(method, str(checkpoint), None, {DIRECTIONS: str(tensors)}, "")
+        return known if tensors.is_file() else None
     found = read(file)
     if found.method != method:
         raise BadArgument(f"{file} holds parameters of {found.method}; name it {found.method}{ENDING}, or delete it")
