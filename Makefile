@@ -25,7 +25,7 @@ RUN = $(BIN)/hallu run --model $(1) --model_args pretrained=demo --tasks hallu_d
 PICTURES := hallu_models/diagnostics/pictures
 DIAGNOSE = $(BIN)/hallu diagnose --image demo:9
 
-.PHONY: demo check test floor newest contract soak fuzz audit bench pictures lint types readme clean
+.PHONY: demo check test floor newest contract soak fuzz audit bench methods pictures lint types readme clean
 
 demo: $(STAMP)
 	$(call RUN,llava_base)
@@ -75,6 +75,11 @@ lint: $(DEV)
 
 types: $(DEV)
 	$(BIN)/mypy
+
+# Every method on the demo model: runs what is not there yet, and renews its page and pictures.
+methods: $(DEV)
+	$(BIN)/hallu sweep --model llava_base --model_args pretrained=demo --methods all --tasks hallu_demo --output results/methods -- --batch_size 16
+	$(BIN)/python tests/methods_page.py results/methods
 
 # The pictures of the README.
 pictures: $(DEV)
