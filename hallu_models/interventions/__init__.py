@@ -4,12 +4,13 @@ from hallu_models.interventions import Intervention, LayerStep
 """
 
 from hallu_models.conversations import Conversation, Message
+from hallu_models.engines.beams import Beams, Lookahead, Rules, Search, search
 from hallu_models.engines.branches import Negative, plausible
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Passes
 from hallu_models.engines.rows import HIDDEN
 from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
-from hallu_models.hosts.decoding import Decoding
+from hallu_models.hosts.decoding import Decoding, Saved
 from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.interventions.base import Answer, Intervention, Prompt
 from hallu_models.layout import Columns, Layout
@@ -21,6 +22,7 @@ __all__ = [
     "HIDDEN",
     "Answer",
     "BadArgument",
+    "Beams",
     "Columns",
     "Conversation",
     "DecoderInputs",
@@ -29,6 +31,7 @@ __all__ = [
     "LayerStep",
     "Layout",
     "LogitsStep",
+    "Lookahead",
     "Maps",
     "Message",
     "Negative",
@@ -36,8 +39,12 @@ __all__ = [
     "Passes",
     "Prompt",
     "Recorder",
+    "Rules",
+    "Saved",
+    "Search",
     "State",
     "layers",
     "per_layer",
     "plausible",
+    "search",
 ]
