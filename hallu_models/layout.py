@@ -60,6 +60,11 @@ class Layout:
         masks = (self.image, self.padding, self.ignored)
         return Layout(*(None if mask is None else mask.repeat_interleave(times, dim=0) for mask in masks))  # type: ignore[arg-type]
 
+    def taken(self, index: Tensor) -> Layout:
+        """The rows with these numbers."""
+        masks = (self.image, self.padding, self.ignored)
+        return Layout(*(None if mask is None else mask[index.to(mask.device)] for mask in masks))  # type: ignore[arg-type]
+
     @property
     def rows(self) -> int:
         """B."""

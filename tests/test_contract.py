@@ -18,16 +18,23 @@ from hallu_models import loading, methods, processing
 from hallu_models.hosts.generate import scored
 from hallu_models.self_check.probes import forced
 from hallu_models.session import Session
+from registry.plugins import lazy
 
 STEPS = 8
 METHODS = sorted(registry.methods())
 STRONG = {name: dict(registry.methods()[name].strong) for name in METHODS}
+
+FREE = [name for name in METHODS if not lazy.resolve(name)().overrides("decode")]
+"""Those that leave it to generate how tokens are chosen."""
 
 DECODING = {
     "greedy": {"do_sample": False},
     "beams": {"do_sample": False, "num_beams": 2},
     "sampling": {"do_sample": True, "temperature": 0.9, "top_k": 0},
 }
+decoded = pytest.mark.parametrize(
+    ("name", "decoding"), [(name, way) for name in METHODS for way in DECODING if way == "greedy" or name in FREE]
+)
 
 
 @functools.cache
@@ -72,9 +79,8 @@ def identity(name):
     return dict(registry.methods()[name].identity)
 
 
-@pytest.mark.parametrize("decoding", DECODING)
+@decoded
 @pytest.mark.parametrize("kv_heads", [4, 2])
-@pytest.mark.parametrize("name", METHODS)
 def test_identity_settings_are_the_plain_model(name, kv_heads, decoding):
     batch = prompts(MIXED, [True, True, False, True])
     model = loaded(kv_heads)
@@ -82,10 +88,9 @@ def test_identity_settings_are_the_plain_model(name, kv_heads, decoding):
     assert generate(model, name, batch, identity(name), **DECODING[decoding]).tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("decoding", DECODING)
+@decoded
 @pytest.mark.parametrize("size", [1, 4])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("name", METHODS)
 def test_it_runs_everywhere_and_leaves_nothing_behind(name, attention, size, decoding):
     model = loaded(2, attention)
     batch = prompts(MIXED[:size])
@@ -99,7 +104,7 @@ def test_it_runs_everywhere_and_leaves_nothing_behind(name, attention, size, dec
 @pytest.mark.parametrize(
     "options", [{"num_beams": 3}, {"do_sample": True, "num_return_sequences": 2}], ids=["beams", "sequences"]
 )
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FREE)
 def test_outputs_have_the_callers_batch_size(name, options):
     batch = prompts(MIXED, [True, False, True, True])
     model = loaded(4)
@@ -222,7 +227,7 @@ def precisely(name, where, attention, dtype):
 
 @pytest.mark.parametrize("dtype", PRECISION, ids=str)
 @pytest.mark.parametrize("where", ["tiny", "demo"])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FREE)
 def test_backends_agree_in_every_precision(name, where, dtype):
     """Raw logits at the prefill and three later tokens, where rounding has not made a method choose otherwise."""
     (logits, chosen), (others, chosen_there) = (precisely(name, where, which, dtype) for which in ("sdpa", "eager"))

@@ -10,6 +10,7 @@ a cache of their own, for runs that are short of memory. Both give the same pred
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,6 +66,7 @@ class Branch:
         self.extra = length - main.mask.shape[1]
         """Padding columns that the main rows get in front of theirs where the negative prompt is the longer one."""
         self._main, self._negative = main, inputs
+        self._crossing = None if inputs.crossing is None else inputs.crossing.decoding()
         self._offset: Tensor | None = None
         if main.positions is not None and inputs.positions is not None:
             self._offset = inputs.positions[..., -1:] - main.positions[..., -1:]
@@ -88,11 +90,31 @@ class Branch:
         return self._mask.shape[1]
 
     def reorder(self, index: Tensor) -> Tensor:
-        """Negative rows go on as the main rows ``index`` (B,) do; returned is the order of the main cache."""
+        """Negative rows go on as the main rows ``index`` do, any number; returned is the order of the main cache."""
+        rows = len(self._mask)
+        self.active, self._mask, self._main_mask = (
+            kept[index.to(kept.device)] for kept in (self.active, self._mask, self._main_mask)
+        )
+        if self._offset is not None:
+            self._offset = self._offset.index_select(-2, index.to(self._offset.device))
+        if self._crossing is not None:
+            self._crossing = self._crossing.rows(index)
         if self._mode == "paired":
-            return torch.cat([index, index + len(index)])
+            return torch.cat([index, index + rows])
         forward.reorder(self._cache, index)
         return index
+
+    def saved(self) -> Callable[[], None]:
+        """What is kept now; the function puts it back."""
+        kept = self.active, self._mask, self._main_mask, self._offset, self._crossing
+        layers = None if self._cache is None else forward.layers_of(self._cache)
+
+        def put_back() -> None:
+            self.active, self._mask, self._main_mask, self._offset, self._crossing = kept
+            if layers is not None:
+                forward.put_back(self._cache, layers)
+
+        return put_back
 
     def before(self, call: forward.Call, embeddings: Tensor, prefill: bool) -> dict[str, Any]:
         """The decoder's arguments with the negative rows behind the main ones, or as they are after running these.
@@ -106,9 +128,8 @@ class Branch:
             self._main_mask, self._mask = (
                 nn.functional.pad(mask, (0, 1), value=True) for mask in (self._main_mask, self._mask)
             )
-            read = self._negative.crossing
             main = self._main.next(call, embeddings, self._main_mask, Crossing.of(call.arguments, len(embeddings)))
-            negative = self._main.next(call, embeddings, self._mask, None if read is None else read.decoding())
+            negative = self._main.next(call, embeddings, self._mask, self._crossing)
             negative = negative.moved(self._offset)
         if self._mode == "sequential":
             if self._cache_name is None:

@@ -72,6 +72,9 @@ def edit(here: Attending, methods: Sequence[Any]) -> None:
     attended = plain
     for item, at in steps:
         attended = restored(item.row_attention(attended, at), plain, layout)
+    if edited is raw and attended is plain:
+        # Methods that only looked leave the row to the backend.
+        return
     new = output(call, attended)
     if call.query.shape[2] == 1 and not layout.rows_without_image:
         here.outputs = new[:, None]

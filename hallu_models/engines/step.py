@@ -54,9 +54,17 @@ class State(dict[str, Any]):
         return self[key]
 
     def reorder(self, index: Tensor) -> None:
-        """Rows take what the rows ``index`` (B,) kept."""
+        """Rows take what the rows ``index`` kept, any number of them."""
         for key, value in list(self.items()):
             super().__setitem__(key, self._moved(key, value, index))
+        self._rows = len(index)
+
+    def copied(self) -> State:
+        """What is kept now, in tensors of its own."""
+        found = State(self._owner, self._rows)
+        found.update(self)
+        found.reorder(torch.arange(self._rows))
+        return found
 
     def _moved(self, key: str, value: Any, index: Tensor | None) -> Any:
         if isinstance(value, Tensor) and value.ndim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache as remembered
@@ -162,8 +163,26 @@ def reorder(cache: Any, index: Tensor) -> None:
     cache.reorder_cache(index)
 
 
+def layers_of(cache: Any) -> list[Any]:
+    """What a cache holds now, for :func:`put_back`: its layers make new tensors of old ones and change none.
+
+    Raises ValueError for a cache that is written in place.
+    """
+    if fixed_rows(cache):
+        raise ValueError(
+            "a static cache has room for the rows of the batch alone and is written in place, so that nothing can go "
+            "back in it: use the default cache"
+        )
+    return [copy.copy(layer) for layer in cache.layers]
+
+
+def put_back(cache: Any, layers: Iterable[Any]) -> None:
+    """The cache holds what :func:`layers_of` has found in it."""
+    cache.layers = [copy.copy(layer) for layer in layers]
+
+
 def on_reorder(cache: Any, order: Callable[[Tensor], Tensor]) -> None:
-    """Where a beam search reorders the rows of a cache by an index (B,), it is reordered by ``order(index)``."""
+    """Where the rows of a cache are reordered by an index (R,), as by beam search, they are by ``order(index)``."""
     own = cache.reorder_cache
     cache.reorder_cache = _Reordering(own.own if isinstance(own, _Reordering) else own, order)
 

@@ -98,14 +98,16 @@ class Numbers:
             self._largest.append(made[:, -1].amax(dim=-1))
 
     def first_missing(self) -> tuple[int, int, int] | None:
-        """Step, row, and number of rows where a largest logit is first no number; None where all are. Waits once."""
+        """Forward, row, and number of rows where a largest logit is first no number; None where all are. Waits once."""
         if not self._largest:
             return None
-        missing = ~torch.stack(self._largest).isfinite().cpu()
+        missing = (~torch.cat(self._largest).isfinite()).cpu()
         if not bool(missing.any()):
             return None
-        step, row = missing.nonzero()[0].tolist()
-        return step, row, missing.shape[1]
+        for step, rows in enumerate(missing.split([len(values) for values in self._largest])):
+            if bool(rows.any()):
+                return step, int(rows.int().argmax()), len(rows)
+        raise AssertionError
 
 
 @contextlib.contextmanager

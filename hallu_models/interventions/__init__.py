@@ -4,6 +4,7 @@ from hallu_models.interventions import Intervention, LayerStep
 """
 
 from hallu_models.conversations import Conversation, Message
+from hallu_models.engines.beams import Beams, Lookahead, Rules, Search, search
 from hallu_models.engines.branches import Negative, contrasted, plausible
 from hallu_models.engines.directions import Directions
 from hallu_models.engines.lens import EMBEDDINGS
@@ -12,7 +13,7 @@ from hallu_models.engines.noise import fingerprint, seeded_noise
 from hallu_models.engines.passes import Passes
 from hallu_models.engines.rows import HIDDEN, seen
 from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
-from hallu_models.hosts.decoding import Decoding
+from hallu_models.hosts.decoding import Decoding, Saved
 from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.interventions.base import Answer, Intervention, Prompt
 from hallu_models.layout import Columns, Layout
@@ -25,6 +26,7 @@ __all__ = [
     "HIDDEN",
     "Answer",
     "BadArgument",
+    "Beams",
     "Columns",
     "Conversation",
     "DecoderInputs",
@@ -34,6 +36,7 @@ __all__ = [
     "LayerStep",
     "Layout",
     "LogitsStep",
+    "Lookahead",
     "Maps",
     "Message",
     "Negative",
@@ -41,12 +44,16 @@ __all__ = [
     "Passes",
     "Prompt",
     "Recorder",
+    "Rules",
+    "Saved",
+    "Search",
     "State",
     "contrasted",
     "fingerprint",
     "layers",
     "per_layer",
     "plausible",
+    "search",
     "seeded_noise",
     "seen",
 ]

@@ -174,7 +174,10 @@ class EarlyProbe(LogitsProbe):
 
 @dataclass(frozen=True)
 class DecodingProbe(Probe):
-    """The plain model's own ``tokens`` (B, T), one after another; ``given`` are the logits of each step (B, V)."""
+    """The plain model's own ``tokens`` (B, T), one after another, and once more in two copies of the rows.
+
+    ``given`` are the logits of each step (B, V), and of each copy (2 x B, V).
+    """
 
     name: ClassVar[str] = "self-check of decoding"
 
@@ -183,9 +186,15 @@ class DecodingProbe(Probe):
 
     def decode(self, run: Decoding) -> Tensor:
         self.given.append(run.next(processed=False))
+        start = run.save()
         for step in range(1, self.tokens.shape[1]):
             self.given.append(run.next(self.tokens[:, step - 1], processed=False))
-        return torch.cat([run.ids, self.tokens[:, -1:]], dim=1)
+        ids = run.ids
+        run.restore(start)
+        run.reorder(torch.arange(run.rows, device=ids.device).repeat_interleave(2))
+        for step in range(1, self.tokens.shape[1]):
+            self.given.append(run.next(self.tokens[run.prompts, step - 1], processed=False))
+        return torch.cat([ids, self.tokens[:, -1:]], dim=1)
 
 
 class MapProbe(Probe):

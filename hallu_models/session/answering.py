@@ -16,7 +16,7 @@ from hallu_models.engines.hidden import HiddenPoint
 from hallu_models.engines.lens import EMBEDDINGS, Lens
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.engines.rows import replaced
-from hallu_models.engines.step import LogitsStep, restored
+from hallu_models.engines.step import LogitsStep, State, restored
 from hallu_models.hosts import forward, parts
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.hosts.host import Host
@@ -72,6 +72,8 @@ class Answering:
         """Ids of the last forward where it was outside of generate() and left no cache to go on from."""
         self._encoded: Any = None
         self._length = 0
+        self.places: list[tuple[int, Tensor]] = []
+        """Of each forward of a decoding policy: the token it predicts, and the prompt of each row."""
         self._reached: list[int] = []
         """Attended layers whose attention was called in this forward."""
 
@@ -282,11 +284,35 @@ class Answering:
         return Rows(self.plan.negative, memory, layout.padded(total - length), total)
 
     def _reorder(self, index: Tensor) -> Tensor:
-        """Rows go on from the rows ``index`` (B,); returned is the order of all rows in the cache."""
-        self.memory.reorder(index)
-        if self._negative is not None:
-            self._negative.memory.reorder(index)
+        """Rows go on from the rows ``index``; returned is the order of all rows in the cache."""
+        for rows in filter(None, (self.rows, self._negative)):
+            # Beams are rows of one prompt each; a policy may take any.
+            rows.reorder(index, mixed=self.plan.deciding is not None)
         return index if self._branch is None else self._branch.reorder(index)
+
+    # What a decoding policy is given (Keeping).
+
+    @property
+    def generation(self) -> State:
+        assert self.plan.deciding is not None
+        return self.memory.generation[self.plan.deciding.name]
+
+    def record(self, name: str, value: Tensor, *axes: str) -> None:
+        assert self.plan.deciding is not None
+        self.memory.recorder(self.plan.deciding.name, steps=False)(name, value, *axes)
+
+    def reads(self, token: int, prompts: Tensor) -> None:
+        self.places.append((token, prompts))
+
+    def saved(self) -> Callable[[], None]:
+        """What is kept now; the function puts it back."""
+        kept = [part.saved() for part in (self.rows, self._negative, self._branch) if part is not None]
+
+        def put_back() -> None:
+            for one in kept:
+                one()
+
+        return put_back
 
     @contextlib.contextmanager
     def _collecting(self, collector: Collector) -> Iterator[None]:

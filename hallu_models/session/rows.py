@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,22 @@ class Rows:
         self.total += columns
         self.memory.step += 1
         self.memory.forget_forward()
+
+    def reorder(self, index: Tensor, *, mixed: bool) -> None:
+        """Rows go on from the rows ``index``; mixed: these may be other prompts' and any number."""
+        self.memory.reorder(index)
+        if mixed:
+            self.layout = self.layout.taken(index)
+
+    def saved(self) -> Callable[[], None]:
+        """What is kept now; the function puts it back."""
+        layout, total, kept = self.layout, self.total, self.memory.saved()
+
+        def put_back() -> None:
+            self.layout, self.total = layout, total
+            kept()
+
+        return put_back
 
     def attention(self, layer: int, call: AttentionCall) -> Tensor:
         """Head outputs (B, Lq, H, d) of a layer, as its edit points make them."""

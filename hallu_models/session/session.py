@@ -193,8 +193,8 @@ class Session(Beside):
             self._prove, own.given = None, given
             self._put_on(self._edits)
         if self.plan.deciding is not None:
-            asked = {**asked, **decoding.by(self.plan.deciding.decode)}
-        own.generating, own.begun = True, False
+            asked = {**asked, **decoding.by(self.plan.deciding.decode, own, asked.get("streamer"))}
+        own.generating, own.begun, own.places = True, False, []
         try:
             output = self.checked(original, generate.uncompiled(asked))
         except Exception as error:
@@ -231,6 +231,9 @@ class Session(Beside):
     ) -> finite.NotFinite:
         given = generate.prompt(asked, self.host.inputs)
         ids, where = forward.ids_of(given), ""
+        if own := self._answering.places:
+            token, rows_of = own[step]
+            return finite.NotFinite(self.plan.name, token + 1, int(rows_of[row]), where)
         prompts = rows if ids is None else len(ids)
         if sequences is not None and generate.one_answer(self.host.model, asked):
             self._explaining = True

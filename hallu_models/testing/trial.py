@@ -134,7 +134,8 @@ class Trial:
             model = self.host.model
             if method is not None and self.decides:
                 given = [] if processor is None else [processor]
-                asked = {**inputs, **generate.ours(options), "max_new_tokens": steps, "logits_processor": given}
+                asked = {**inputs, **generate.ours(options), "max_new_tokens": steps, "min_new_tokens": steps}
+                asked["logits_processor"] = given
                 tokens = generate.sequences(model.generate(**asked))[:, -steps:]
                 return Answers(tuple(numbers), tokens, None)
             tokens, logits = generate.scored(model, inputs, steps, force=processor, **options)
