@@ -105,17 +105,18 @@ class VAR(Intervention):
     def text_attention(self, attention: Tensor, at: LayerStep) -> Tensor:
         columns, found = at.columns, at.generation["sinks"][at.layer].to(attention.device)
         # A window of the cache moves on: whether the image has sinks is a matter of the prompt.
-        visual = (found & at.layout.image).sum(dim=1)
+        visual = (found & at.layout.image).any(dim=1)
         grown = torch.nn.functional.pad(found, (0, columns.length - found.shape[1]))[:, columns.length - columns.seen :]
         sink, image = (mask[:, None, None] for mask in (grown, columns.image))
         on_image = (attention * image).sum(dim=-1, keepdim=True)
         rest = attention * (image & ~sink)
         remaining = rest.sum(dim=-1, keepdim=True)
         looks = (on_image - remaining <= self.rho * on_image) & (on_image >= self.mass) & (remaining > 0)
-        looks &= (visual > 0)[:, None, None, None]
+        looks &= visual[:, None, None, None]
         if at.record:
             at.record("looks_at_image", looks[:, :, -1, 0], "head")
-            at.record("sinks", visual)
+            if at.prefill:
+                at.record("sinks", found, "column")
         freed = (1 - self.p) * (attention * sink).sum(dim=-1, keepdim=True)
         edited = attention.where(~sink, self.p * attention) + freed / remaining.clamp(min=1e-12) * rest
         return edited.where(looks, attention)
