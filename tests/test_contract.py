@@ -233,6 +233,13 @@ def test_backends_agree_in_every_precision(name, where, dtype):
     (logits, chosen), (others, chosen_there) = (precisely(name, where, which, dtype) for which in ("sdpa", "eager"))
     alike = [row for row in range(len(FORCED)) if chosen[row] == chosen_there[row]]
     assert len(alike) >= CHOSEN_ALIKE[dtype], alike
-    assert bool(logits.isfinite().all()) and bool(others.isfinite().all())
-    found = (logits - others)[:, alike].abs().amax(-1) / (logits.amax(-1) - logits.amin(-1))[:, alike]
+    logits, others = logits[:, alike], others[:, alike]
+    assert not bool(logits.isnan().any() or others.isnan().any())
+    # What is possible next to a method's limit may be impossible after rounding.
+    possible = logits.isfinite() & others.isfinite()
+    assert bool(possible.any(-1).all())
+    assert float((logits.isfinite() != others.isfinite()).float().mean()) <= PRECISION[dtype]
+    # A range that has zero in it, for few tokens may be possible.
+    kept = logits.masked_fill(~possible, 0.0)
+    found = (logits - others).abs().masked_fill(~possible, 0.0).amax(-1) / (kept.amax(-1) - kept.amin(-1)).clamp(min=1)
     assert float(found.amax()) <= PRECISION[dtype], found

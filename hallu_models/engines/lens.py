@@ -32,6 +32,7 @@ class Lens:
         self.layers = layers
         self._seen: dict[int, Tensor] = {}
         self._finish: finish.Finish | None = None
+        self._proved = False
 
     def modules(self) -> dict[int, nn.Module]:
         """The layers that :meth:`saw` is to be told the outputs of, the last one among them."""
@@ -49,13 +50,20 @@ class Lens:
         self._seen[layer] = layout.on(hidden.device).last_row(hidden)
 
     def begin(self) -> None:
-        """Another generation: the way to the logits is read anew."""
-        self._finish = None
+        """Another generation: the way to the logits is proved anew."""
+        self._proved = False
+
+    def learn(self) -> None:
+        """Know the way to the logits before the first of them are made, from a forward over two words."""
+        if self._finish is None:
+            raw, made = finish.of_words(self._host.causal, self._host.device)
+            self._finish = finish.finish(raw, made, self._host.soft_cap)
 
     def prove(self, made: Tensor) -> None:
         """Learn from the logits (B, V) of a prefill. Raises HostMismatch where the last layer gives others."""
-        if self._finish is not None:
+        if self._proved:
             return
+        self._proved = True
         raw = self._raw(self._seen[self._host.depth - 1], normed=True)
         made = made.float()
         self._finish = finish.finish(raw, made, self._host.soft_cap)
@@ -78,11 +86,14 @@ class Lens:
                 f"layer {missing[0]} is not looked into; early_layers() names "
                 f"{', '.join(map(str, self.layers)) or 'none'}"
             )
-        assert self._finish is not None
         home = self._seen[self._host.depth - 1].device
-        hidden = torch.stack([self._seen[layer].to(home) for layer in chosen], dim=1)
-        found = self._finish(self._raw(hidden, normed))
+        found = self.project(torch.stack([self._seen[layer].to(home) for layer in chosen], dim=1), normed)
         return found[:, 0] if isinstance(layers, int) else found
+
+    def project(self, hidden: Tensor, normed: bool = True) -> Tensor:
+        """Logits (..., V) in float32 of hidden states (..., D)."""
+        assert self._finish is not None
+        return self._finish(self._raw(hidden, normed))
 
     def _raw(self, hidden: Tensor, normed: bool) -> Tensor:
         """(..., V) that the output embeddings make of hidden states (..., D)."""

@@ -90,7 +90,9 @@ class LayerStep:
     belongs to this method, layer and generation: what the prefill stores, decode steps find. ``generation`` belongs to
     this method and generation, and holds what its ``read`` stored. ``shared`` belongs to this method and forward: what
     one layer stores, later layers find. ``record`` keeps a value for the observations. ``rows`` (B, R) marks the rows
-    of a block that are edited, where a hook is given blocks of rows.
+    of a block that are edited, where a hook is given blocks of rows. ``project`` is there in ``layer_output`` of the
+    method's ``early_layers``: logits (B, V) in float32 that the output embeddings make of hidden states (B, D), behind
+    the decoder's last norm.
     """
 
     layer: int
@@ -102,6 +104,17 @@ class LayerStep:
     shared: dict[str, Any]
     record: Recorder = field(default_factory=Recorder)
     rows: Tensor | None = None
+    project: Callable[[Tensor], Tensor] | None = None
+    given: Callable[[], Tensor] | None = None
+
+    @property
+    def block_input(self) -> Tensor:
+        """What the part whose output is edited was given (B, Lq, D), such as a feed-forward block; in its hook."""
+        if self.given is None:
+            raise ValueError(
+                f"layer {self.layer}: only hooks that edit what a part of a layer gives have a block_input"
+            )
+        return self.given()
 
     @property
     def prefill(self) -> bool:

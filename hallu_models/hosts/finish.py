@@ -7,9 +7,13 @@ differ in which model has which. So it is read off the model's own forward rathe
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from hallu_models.hosts import forward
+from hallu_models.hosts.inputs import rope_kept
 
 Finish = Callable[[Tensor], Tensor]
 
@@ -38,3 +42,19 @@ def finish(raw: Tensor, made: Tensor, cap: float | None) -> Finish:
         "what this model makes of the logits of its output embeddings is neither a soft cap nor a scale; use "
         'branch="paired", which takes them from its own forward'
     )
+
+
+def of_words(causal: Any, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Raw outputs of the embeddings and the logits (B, V) that a language model makes of them, over two words.
+
+    The model's own hooks are passed by, for it is none of a generation's forwards.
+    """
+    raw: list[Tensor] = []
+    hook = causal.get_output_embeddings().register_forward_hook(lambda _, args, output: raw.append(output))
+    ids = torch.tensor([[0, 1]], device=device)
+    try:
+        with torch.no_grad(), rope_kept(causal):
+            made = forward.logits_of(causal.forward(**forward.of_text(ids), use_cache=False))
+    finally:
+        hook.remove()
+    return raw[-1][:, -1], made[:, -1]

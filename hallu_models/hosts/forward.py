@@ -9,6 +9,7 @@ from functools import cache as remembered
 from inspect import Parameter, signature
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import Cache
@@ -118,6 +119,11 @@ def cache_parameter(function: Callable[..., Any]) -> str:
 def ids_of(inputs: Mapping[str, Any]) -> Tensor | None:
     """Ids (B, L) of model inputs."""
     return inputs.get(IDS)
+
+
+def of_text(ids: Tensor) -> dict[str, Tensor]:
+    """Model inputs of a text's ids (B, L) without padding."""
+    return {IDS: ids, MASK: torch.ones_like(ids)}
 
 
 def mask_of(inputs: Mapping[str, Any]) -> Tensor | None:

@@ -306,7 +306,7 @@ def read(host: Any, given: Mapping[str, Any], encoded: Any = None) -> DecoderInp
     hook = host.decoder.register_forward_pre_hook(catch, with_kwargs=True, prepend=True)
     features = {} if encoded is None else {forward.ENCODED: encoded}
     try:
-        with torch.no_grad(), _rope_kept(host.model):
+        with torch.no_grad(), rope_kept(host.model):
             host.model(**forward.prompt(given, host.inputs), **features, use_cache=False)
     except ReadingEnds:
         pass
@@ -320,7 +320,7 @@ def read(host: Any, given: Mapping[str, Any], encoded: Any = None) -> DecoderInp
 
 
 @contextmanager
-def _rope_kept(model: Any) -> Iterator[None]:
+def rope_kept(model: Any) -> Iterator[None]:
     """Multimodal rotary models remember how far the last prompt's positions are ahead of its columns."""
     owner = getattr(model, "model", None)
     before = getattr(owner, "rope_deltas", None)

@@ -172,6 +172,30 @@ class EarlyProbe(LogitsProbe):
         return super().token_logits(at.early(at.layers)[:, 0], at)
 
 
+class InsideProbe(LayerOutputProbe):
+    """Logits made inside of a forward, which have to be those that are made behind it."""
+
+    name: ClassVar[str] = "self-check of early logits inside a forward"
+
+    def early_layers(self, depth: int) -> tuple[int, ...]:
+        return (depth - 1,)
+
+    def layer_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
+        assert at.project is not None
+        self.seen.passed[at.step] = at.project(at.layout.last_row(hidden))
+        return super().layer_output(hidden, at)
+
+    def token_logits(self, logits: Tensor, at: LogitsStep) -> Tensor:
+        inside, behind = self.seen.passed[at.step], at.early(at.layers)[:, 0]
+        kept = ~self.drastic(at.step, behind)
+        found = apart(inside[kept.to(inside.device)], behind[kept])
+        self.seen.require(
+            found <= self.tolerance,
+            f"logits of the last layer are others inside of a forward than behind it, by {found:.2g} of their range",
+        )
+        return logits
+
+
 @dataclass(frozen=True)
 class DecodingProbe(Probe):
     """The plain model's own ``tokens`` (B, T), one after another, and once more in two copies of the rows.

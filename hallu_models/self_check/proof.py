@@ -41,6 +41,7 @@ from hallu_models.self_check.probes import (
     EarlyProbe,
     FeedForwardProbe,
     HeadProbe,
+    InsideProbe,
     LayerOutputProbe,
     LogitsProbe,
     MapProbe,
@@ -56,7 +57,8 @@ from hallu_models.self_check.probes import (
 )
 from hallu_models.session import Session
 
-BRANCH, PASSES, EARLY, LOGITS, DECODING = "negative branch", "passes", "early logits", "token logits", "decoding"
+BRANCH, PASSES, LOGITS, DECODING = "negative branch", "passes", "token logits", "decoding"
+EARLY, INSIDE = "early logits", "early logits inside a forward"
 PROBES: dict[str, Callable[..., Probe]] = {
     VALUES.name: ValueProbe,
     ROWS_BEHIND.name: TextProbe,
@@ -68,6 +70,7 @@ PROBES: dict[str, Callable[..., Probe]] = {
     LAYER_OUTPUT.name: LayerOutputProbe,
     PASSES: PassProbe,
     EARLY: EarlyProbe,
+    INSIDE: InsideProbe,
     LOGITS: LogitsProbe,
     BRANCH: BranchProbe,
     DECODING: DecodingProbe,
@@ -116,7 +119,8 @@ def engines_of(interventions: Sequence[Intervention], depth: int) -> tuple[str, 
         if item.layer_list(depth):
             used.update(point.name for point in points.IN_LAYERS if any(map(item.overrides, point.hooks)))
             used.update([PASSES] if item.overrides("read") or item.overrides("negative") else [])
-        used.update([EARLY] if item.early_layers(depth) else [])
+        if item.early_layers(depth):
+            used.update([EARLY, INSIDE] if item.overrides(LAYER_OUTPUT.hook) else [EARLY])
         used.update([LOGITS] if item.overrides("token_logits") else [])
         used.update([DECODING] if item.overrides("decode") else [])
         if item.contrasts():
@@ -258,7 +262,7 @@ class _Check:
             where = ends if engine in WITH_LAYERS else ()
             if engine == PASSES:
                 where = tuple(range(min(2, depth)))
-            elif engine == EARLY:
+            elif engine in (EARLY, INSIDE):
                 where = ends[-1:]
             elif engine in SHARED and len(found := [one for one in self.engines if one in SHARED]) > 1:
                 # One would undo the other.

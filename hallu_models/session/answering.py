@@ -216,7 +216,8 @@ class Answering:
         self.forget(len(ids))
         self.begun = True
         layout = Layout.from_ids(ids, mask, self.host.image_tokens, self._chosen(len(ids)))
-        self.rows = Rows(self.plan, self.memory, layout, embeddings.shape[1])
+        project = None if self._lens is None else self._lens.project
+        self.rows = Rows(self.plan, self.memory, layout, embeddings.shape[1], project)
         self.rows_without_image += layout.rows_without_image
         if layout.any_image:
             self._read(call, DecoderInputs.of(call, embeddings, ~layout.padding, token_types), self.rows)
@@ -255,6 +256,9 @@ class Answering:
         )
         # Kept for looking back only: the prompt's embeddings need not outlive the prefill.
         self.passes = passes if self._observe else None
+        if self._lens is not None and any(self.plan.projecting.values()):
+            with self._collecting(lambda layer, attention: attention.outputs()):
+                self._lens.learn()
         for item in self.plan.methods:
             record = memory.recorder(item.name, steps=False)
             prompt = Prompt(
@@ -343,18 +347,22 @@ class Answering:
     def _negative_attention(self, layer: int, call: AttentionCall) -> Tensor:
         return call.outputs() if self._negative is None else self._negative.attention(layer, call)
 
-    def hidden(self, point: HiddenPoint, layer: int, _: Any, args: tuple[Any, ...], output: Any) -> Any:
+    def hidden(
+        self, point: HiddenPoint, layer: int, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> Any:
         """What a part of a layer gives, edited."""
         rows = self.rows
         if rows is None or (self.looking and self._collect != self._negative_attention):
             return None
         with self._noting(layer):
             hidden = parts.hidden_in(output)
-            main, negative = (hidden[:0], hidden) if self.looking else hidden.tensor_split([rows.number])
+            number = 0 if self.looking else rows.number
+            main, negative = hidden.tensor_split([number])
             if len(main):
-                main = rows.hidden(point, layer, main)
+                main = rows.hidden(point, layer, main, lambda: parts.hidden_given(args, kwargs)[:number])
             if len(negative) and self._negative is not None:
-                negative = self._negative.hidden(point, layer, negative)
+                given = partial(parts.hidden_given, args, kwargs)
+                negative = self._negative.hidden(point, layer, negative, lambda: given()[number:])
             return parts.with_hidden(output, torch.cat([main, negative]))
 
     @contextlib.contextmanager

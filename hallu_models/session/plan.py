@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from hallu_models.engines.hidden import HIDDEN_STATES, HiddenPoint
+from hallu_models.engines.hidden import HIDDEN_STATES, LAYER_OUTPUT, HiddenPoint
 from hallu_models.engines.lens import Lens
 from hallu_models.engines.point import AttentionPoint
 from hallu_models.engines.points import IN_ATTENTION
@@ -24,7 +24,8 @@ class Plan:
 
     attention: the points at work in a layer, in order, each with its methods. hidden: the same of points in
     hidden states, by point and layer. on_logits: methods that act on next-token logits; one may be contrasting, and
-    negative is the plan of its negative rows.
+    negative is the plan of its negative rows. projecting: layers in which a method makes logits inside of a forward, by
+    its name.
     """
 
     methods: tuple[Intervention, ...]
@@ -37,6 +38,7 @@ class Plan:
     contrasting: Intervention | None
     deciding: Intervention | None
     negative: Plan | None = None
+    projecting: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, host: Host, methods: Sequence[Intervention]) -> Plan:
@@ -76,6 +78,7 @@ class Plan:
             contrasting,
             _only(overriding(methods, ["decode"]), "choose the tokens, and only one can"),
             negative,
+            {item.name: item.early_layers(host.depth) for item in overriding(methods, LAYER_OUTPUT.hooks)},
         )
         plan._require_parts(host)
         return plan

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from torch import Tensor
 
-from hallu_models.engines.hidden import HiddenPoint
+from hallu_models.engines.hidden import LAYER_OUTPUT, HiddenPoint
 from hallu_models.engines.point import Attending
 from hallu_models.engines.step import LayerStep
 from hallu_models.hosts.attention import AttentionCall
@@ -20,8 +21,10 @@ from hallu_models.session.plan import Plan
 class Rows:
     """``layout`` is that of the prompts, ``total`` counts the columns so far."""
 
-    def __init__(self, plan: Plan, memory: Memory, layout: Layout, total: int) -> None:
-        self.plan, self.memory, self.layout, self.total = plan, memory, layout, total
+    def __init__(
+        self, plan: Plan, memory: Memory, layout: Layout, total: int, project: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        self.plan, self.memory, self.layout, self.total, self._project = plan, memory, layout, total, project
 
     @property
     def number(self) -> int:
@@ -61,13 +64,19 @@ class Rows:
             point.edit(here, methods)
         return here.outputs
 
-    def hidden(self, point: HiddenPoint, layer: int, hidden: Tensor) -> Tensor:
-        """Hidden states (B, L, D) as the methods at a point make them."""
+    def hidden(self, point: HiddenPoint, layer: int, hidden: Tensor, given: Callable[[], Tensor]) -> Tensor:
+        """Hidden states (B, L, D) as the methods at a point make them; ``given`` (B, L, D) is what the part read."""
         methods = self.plan.hidden.get((point, layer), ())
         if not methods or not self.layout.any_image:
             return hidden
         layout = self.layout.on(hidden.device)
-        return point.edit(hidden, layout, methods, partial(self._at, layer, layout, self.total))
+
+        def at(item: Any) -> LayerStep:
+            early = point is LAYER_OUTPUT and layer in self.plan.projecting.get(item.name, ())
+            step = self._at(layer, layout, self.total, item)
+            return replace(step, given=given, project=self._project if early else None)
+
+        return point.edit(hidden, layout, methods, at)
 
     def _at(self, layer: int, layout: Layout, seen: int, item: Any) -> LayerStep:
         memory, name = self.memory, item.name

@@ -98,8 +98,8 @@ class Session(Beside):
         def before(module: Any, hook: Callable[..., Any]) -> None:
             stack.callback(module.register_forward_pre_hook(self._by_owner(hook), with_kwargs=True).remove)
 
-        def after(module: Any, hook: Callable[..., Any]) -> None:
-            stack.callback(module.register_forward_hook(self._of_owner(hook)).remove)
+        def after(module: Any, hook: Callable[..., Any], with_kwargs: bool = False) -> None:
+            stack.callback(module.register_forward_hook(self._of_owner(hook), with_kwargs=with_kwargs).remove)
 
         stack.enter_context(held(host.model))
         stack.enter_context(_replaced(host.model, "generate", self._generate))
@@ -107,7 +107,7 @@ class Session(Beside):
         before(host.decoder, own.before_decoder)
         after(host.decoder, own.after_decoder)
         for point, layer in plan.hidden_edits:
-            after(point.part(host, layer), partial(own.hidden, point, layer))
+            after(point.part(host, layer), partial(own.hidden, point, layer), with_kwargs=True)
         for layer, module in own.looked_into.items():
             after(module, partial(own.after_layer, layer))
         if own.first_looked_into is not None:
