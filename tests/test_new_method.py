@@ -21,7 +21,7 @@ from hallu_models.new_method.command import HOOKS
 from registry.commands import cli
 
 ROOT = Path(registry.__file__).parents[1]
-NO_EDITS = {"card", "bind", "layer_rule", "layer_list", "parameters", "overrides", "contrasts"}
+NO_EDITS = {"card", "bind", "layer_rule", "layer_list", "layers_of", "parameters", "overrides", "contrasts"}
 NO_EDITS |= {"needs_other_image", "other_image_pick"}
 BEHIND = ("attention_output", "feed_forward_output")
 """Hooks whose effect a norm behind the block, which Gemma 3 has, could undo."""

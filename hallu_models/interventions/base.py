@@ -101,6 +101,13 @@ class Intervention:
         """The edited layers of a bound intervention."""
         return layers.resolve(self.layers, depth, method=self.name)
 
+    def layers_of(self, hook: str, depth: int) -> tuple[int, ...]:
+        """The layers in which a hook is called: all of a bound intervention's, where it says nothing else.
+
+        Hooks of one edit point are called together.
+        """
+        return self.layer_list(depth)
+
     def parameters(self) -> dict[str, Any]:
         """Every parameter and its value, for logs and result files."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -128,6 +135,10 @@ class Intervention:
     def rewrite(self, messages: Conversation) -> Conversation:
         """Another wording of a conversation, for methods that read a second prompt."""
         return messages
+
+    def hidden_columns(self, at: LayerStep) -> Tensor | None:
+        """Columns (B, Lk) that no row of this layer sees in this forward; None for none. A row still sees itself."""
+        return None
 
     def values(self, values: Tensor, at: LayerStep) -> Tensor:
         """Edit the values (B, Hkv, Lk, d) that this forward attends to; the cache keeps the model's own."""

@@ -59,14 +59,14 @@ class Plan:
         attended = {layer for item in looking for layer in layers[item.name]}
         attended.update(negative.attended if negative else ())
         attention = {
-            layer: _points(layer, [item for item in methods if layer in layers[item.name]])
+            layer: _points(layer, [item for item in methods if layer in layers[item.name]], host.depth)
             for layer in sorted(attended)
         }
         hidden = {
             (point, layer): acting
             for point in HIDDEN_STATES
             for layer in range(host.depth)
-            if (acting := tuple(item for item in overriding(methods, point.hooks) if layer in layers[item.name]))
+            if (acting := _acting(layer, methods, point.hooks, host.depth))
         }
         plan = cls(
             tuple(methods),
@@ -121,9 +121,18 @@ def _lacks(host: Host, method: str, what: str, error: Exception) -> UnsupportedM
     return UnsupportedModel(f"{method} needs the {what} of {type(host.model).__name__}: {str(error).splitlines()[0]}")
 
 
-def _points(layer: int, methods: Sequence[Intervention]) -> tuple[tuple[AttentionPoint, tuple[Intervention, ...]], ...]:
+def _acting(layer: int, methods: Sequence[Intervention], hooks: Sequence[str], depth: int) -> tuple[Intervention, ...]:
+    """The methods that override one of these hooks and have it called in a layer."""
+    return tuple(
+        item for item in methods if any(item.overrides(hook) and layer in item.layers_of(hook, depth) for hook in hooks)
+    )
+
+
+def _points(
+    layer: int, methods: Sequence[Intervention], depth: int
+) -> tuple[tuple[AttentionPoint, tuple[Intervention, ...]], ...]:
     """The points at work in a layer. Raises ValueError where one would overwrite another method's edits at another."""
-    found = tuple((point, acting) for point in IN_ATTENTION if (acting := overriding(methods, point.hooks)))
+    found = tuple((point, acting) for point in IN_ATTENTION if (acting := _acting(layer, methods, point.hooks, depth)))
     by_name = {point.name: acting for point, acting in found}
     for point, acting in found:
         for other in point.undoes:
