@@ -34,6 +34,14 @@ class Toy(Intervention):
     layers: str = WHERE
 
 
+class Hiding(Toy):
+    """Every second image column, counted from the latest column: others at other tokens."""
+
+    def hidden_columns(self, at: LayerStep) -> Tensor:
+        image = at.columns.image
+        return image & (torch.arange(image.shape[1] - 1, -1, -1) % 2 == 0)
+
+
 class Values(Toy):
     def values(self, values: Tensor, at: LayerStep) -> Tensor:
         return values * (1 + 0.7 * at.columns.image[:, None, :, None])
@@ -159,6 +167,17 @@ def text_attention(row: Row, first: int) -> Callable[[int, Tensor], Tensor]:
     return attend
 
 
+def hidden(row: Row) -> Callable[[int, Tensor], Tensor]:
+    """Without every second image column, counted from the last one of the row's forward."""
+
+    def attend(layer: int, scores: Tensor) -> Tensor:
+        column = torch.arange(len(row.image))
+        away = column.clamp(min=row.prompt - 1)[:, None] - column
+        return (scores.masked_fill(row.image & (away % 2 == 0), -torch.inf) if layer in LAYERS else scores).softmax(-1)
+
+    return attend
+
+
 def in_layers(edit: Callable[[Tensor], Tensor]) -> Callable[[int, Tensor], Tensor]:
     return lambda layer, states: edit(states) if layer in LAYERS else states
 
@@ -180,6 +199,7 @@ def first_of_heads(scores: Tensor) -> Tensor:
 
 SCALE = torch.tensor([1.5, 1.0, 0.5, 1.0])[:, None, None]
 METHODS: dict[str, tuple[Toy, Callable[[Any, Tensor, Row], Tensor]]] = {
+    "hidden columns": (Hiding(), lambda m, e, r: dense.forward(m, e, attend=hidden(r))),
     "values": (
         Values(),
         lambda m, e, r: dense.forward(m, e, values=in_layers(lambda v: v * (1 + 0.7 * r.image[:, None]))),

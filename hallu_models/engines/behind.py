@@ -66,19 +66,19 @@ def block_scores(call: AttentionCall, layout: Layout, block: slice) -> Tensor:
     batch, heads, rows, size = query.shape
     grouped = query.reshape(batch, -1, call.group * rows, size)
     scores = (grouped @ call.key.float().transpose(2, 3)).view(batch, heads, rows, -1).mul_(call.scaling)
-    return call.capped(scores).masked_fill_(~_visible(call, layout, block), HIDDEN)
+    return call.capped(scores).masked_fill_(~visible(call, layout, block), HIDDEN)
 
 
-def _visible(call: AttentionCall, layout: Layout, block: slice) -> Tensor:
+def visible(call: AttentionCall, layout: Layout, block: slice) -> Tensor:
     """(B or 1, H or 1, R, Lk) columns that these of several rows see."""
     if (shown := call.shown) is not None:
         return shown[:, :, block]
     index = torch.arange(call.key.shape[2], device=call.query.device)
     rows = index[-call.query.shape[2] :][block, None]
-    visible = (index <= rows) & layout.columns(len(index)).visible[:, None]
+    seen = (index <= rows) & layout.columns(len(index)).visible[:, None]
     if call.window is not None:
-        visible = visible & (rows - index < call.window)
-    return visible[:, None]
+        seen = seen & (rows - index < call.window)
+    return seen[:, None]
 
 
 def block_outputs(call: AttentionCall, attention: Tensor) -> Tensor:

@@ -40,6 +40,10 @@ class Attending:
         """Attend to other values (B, Hkv, Lk, d)."""
         self._given = self.call = dataclasses.replace(self.call, value=values)
 
+    def with_mask(self, mask: Tensor) -> None:
+        """Attend under another mask (B, H or 1, Lq, Lk)."""
+        self._given = self.call = dataclasses.replace(self.call, mask=mask)
+
     @property
     def outputs(self) -> Tensor:
         if self._outputs is None:

@@ -31,20 +31,20 @@ def scores(call: AttentionCall, layout: Layout, columns: Columns) -> Tensor:
     batch, heads, _, size = call.query.shape
     last = layout.last_row(call.query.transpose(1, 2)).view(batch, -1, call.group, size)
     raw = call.capped((last.float() @ call.key.float().transpose(2, 3)).view(batch, heads, -1) * call.scaling)
-    visible = _visible(call, layout, columns)
-    return raw if visible is None else raw.masked_fill(~visible, HIDDEN)
+    seen = visible(call, layout, columns)
+    return raw if seen is None else raw.masked_fill(~seen, HIDDEN)
 
 
-def _visible(call: AttentionCall, layout: Layout, columns: Columns) -> Tensor | None:
+def visible(call: AttentionCall, layout: Layout, columns: Columns) -> Tensor | None:
     """(B or 1, H or 1, Lk) columns that the last position sees; None for all. Windows come from the backend's mask."""
     if (shown := call.shown) is not None:
         return layout.last_row(shown.transpose(1, 2).expand(layout.rows, -1, -1, -1))
     if call.query.shape[2] == 1 and not layout.any_padding and call.window is None:
         return None
-    visible = columns.visible[:, None]
+    seen = columns.visible[:, None]
     if call.window is not None:
-        visible = visible & (visible.flip(2).cumsum(2).flip(2) <= call.window)
-    return visible
+        seen = seen & (seen.flip(2).cumsum(2).flip(2) <= call.window)
+    return seen
 
 
 def output(call: AttentionCall, attention: Tensor) -> Tensor:

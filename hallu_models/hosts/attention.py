@@ -8,6 +8,7 @@ model to it by name. Layers without an edit go straight to the base.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class AttentionCall:
     """One layer's attention in one forward pass, not computed yet.
 
     query (B, H, Lq, d); key and value (B, Hkv, Lk, d), not repeated for grouped heads; mask as the backend takes it.
+    takes_masks: whether it takes any mask (B, H or 1, Lq, Lk).
     """
 
     function: Callable[..., AttentionResult]
@@ -41,6 +43,7 @@ class AttentionCall:
     value: Tensor
     mask: Any
     options: dict[str, Any]
+    takes_masks: bool = True
 
     def outputs(self) -> Tensor:
         """Head outputs (B, Lq, H, d) by the model's own backend. Raises HostMismatch for another shape."""
@@ -59,15 +62,14 @@ class AttentionCall:
         if isinstance(mask, Tensor) and mask.shape[0] == self.query.shape[0]:
             mask = mask[start:stop]
         query, key, value = (states[start:stop] for states in (self.query, self.key, self.value))
-        return AttentionCall(self.function, self.module, query, key, value, mask, self.options)
+        return dataclasses.replace(self, query=query, key=key, value=value, mask=mask)
 
     def filled(self, length: int) -> AttentionCall:
         """The call without the columns of a static cache that nothing has been written to yet."""
         if self.key.shape[2] <= length:
             return self
         mask = self.mask[..., :length] if isinstance(self.mask, Tensor) else self.mask
-        key, value = self.key[:, :, :length], self.value[:, :, :length]
-        return AttentionCall(self.function, self.module, self.query, key, value, mask, self.options)
+        return dataclasses.replace(self, key=self.key[:, :, :length], value=self.value[:, :, :length], mask=mask)
 
     @property
     def group(self) -> int:
@@ -132,7 +134,7 @@ def register(base: str) -> str:
 
 
 def _in_front_of(base: str) -> Callable[..., AttentionResult]:
-    flash = "flash" in base
+    flash, takes_masks = "flash" in base, base in ("sdpa", "eager")
 
     def attention(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any
@@ -143,7 +145,7 @@ def _in_front_of(base: str) -> Callable[..., AttentionResult]:
         edit = _EDITS.get(module)
         if edit is None:
             return function(target, query, key, value, mask, **options)
-        return edit(AttentionCall(function, target, query, key, value, mask, options)), None
+        return edit(AttentionCall(function, target, query, key, value, mask, options, takes_masks)), None
 
     return attention
 

@@ -136,6 +136,10 @@ class Intervention:
         """Another wording of a conversation, for methods that read a second prompt."""
         return messages
 
+    def hidden_columns(self, at: LayerStep) -> Tensor | None:
+        """Columns (B, Lk) that no row of this layer sees in this forward; None for none. A row still sees itself."""
+        return None
+
     def values(self, values: Tensor, at: LayerStep) -> Tensor:
         """Edit the values (B, Hkv, Lk, d) that this forward attends to; the cache keeps the model's own."""
         return values

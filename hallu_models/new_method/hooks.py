@@ -33,6 +33,16 @@ VALUES = Sketch(
 """,
     _ATTENTION,
 )
+HIDDEN_COLUMNS = Sketch(
+    "Hides the first image columns from all rows of a layer.",
+    "LayerStep",
+    """
+    def hidden_columns(self, at: LayerStep) -> Tensor:
+        image = at.columns.image  # (B, Lk)
+        return image & (image.cumsum(dim=1) <= self.strength * image.sum(dim=1, keepdim=True))
+""",
+    _ATTENTION,
+)
 TEXT_SCORES = Sketch(
     "Raises the scores of image columns, in all rows of the text behind the image.",
     "LayerStep",
@@ -282,6 +292,7 @@ SKETCHES = {
     "text_scores": TEXT_SCORES,
     "text_attention": TEXT_ATTENTION,
     "maps": MAPS,
+    "hidden_columns": HIDDEN_COLUMNS,
     "values": VALUES,
     "head_outputs": HEAD_OUTPUTS,
     "attention_output": ATTENTION_OUTPUT,

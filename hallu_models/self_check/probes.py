@@ -104,6 +104,17 @@ class ValueProbe(Probe):
         return self.edited(values)
 
 
+class HidingProbe(Probe):
+    """No column is hidden, by a mask that says so."""
+
+    name: ClassVar[str] = "self-check of hidden columns"
+
+    def hidden_columns(self, at: LayerStep) -> Tensor:
+        self.note(at)
+        rows = self.drastic(len(self.seen.phases) - 1, at.columns.visible)
+        return rows[:, None].expand(at.columns.visible.shape)
+
+
 class TextProbe(Probe):
     """The attention of all rows behind the image as it is: distributions over what these see."""
 

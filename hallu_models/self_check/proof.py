@@ -25,6 +25,7 @@ from hallu_models.engines.behind import ROWS_BEHIND
 from hallu_models.engines.branches import Mode
 from hallu_models.engines.heads import HEAD_OUTPUTS
 from hallu_models.engines.hidden import ATTENTION_OUTPUT, FEED_FORWARD_OUTPUT, LAYER_OUTPUT
+from hallu_models.engines.hiding import HIDING
 from hallu_models.engines.maps import MAPS
 from hallu_models.engines.rows import LAST_ROW
 from hallu_models.engines.values import VALUES
@@ -41,6 +42,7 @@ from hallu_models.self_check.probes import (
     EarlyProbe,
     FeedForwardProbe,
     HeadProbe,
+    HidingProbe,
     InsideProbe,
     LayerOutputProbe,
     LogitsProbe,
@@ -60,6 +62,7 @@ from hallu_models.session import Session
 BRANCH, PASSES, LOGITS, DECODING = "negative branch", "passes", "token logits", "decoding"
 EARLY, INSIDE = "early logits", "early logits inside a forward"
 PROBES: dict[str, Callable[..., Probe]] = {
+    HIDING.name: HidingProbe,
     VALUES.name: ValueProbe,
     ROWS_BEHIND.name: TextProbe,
     LAST_ROW.name: RowProbe,

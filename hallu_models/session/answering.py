@@ -25,6 +25,7 @@ from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions import Intervention, Prompt
 from hallu_models.layout import Layout
 from hallu_models.notes import noted
+from hallu_models.observations import Observation
 from hallu_models.session import prompts
 from hallu_models.session.memory import Memory
 from hallu_models.session.plan import Plan
@@ -76,6 +77,15 @@ class Answering:
         """Of each forward of a decoding policy: the token it predicts, and the prompt of each row."""
         self._reached: list[int] = []
         """Attended layers whose attention was called in this forward."""
+
+    def observations(self) -> dict[str, Observation]:
+        """What the methods saw and did, by name; in negative rows by ``negative.name``."""
+        found = self.memory.observations()
+        if self._negative is not None and self.plan.contrasting is not None:
+            owner = f"{self.plan.contrasting.name}." if len(self.plan.methods) > 1 else ""
+            seen = self._negative.memory.observations()
+            found.update({f"{owner}negative.{key}": value for key, value in seen.items()})
+        return found
 
     @property
     def step(self) -> int:

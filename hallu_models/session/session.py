@@ -79,7 +79,7 @@ class Session(Beside):
 
         Empty in a session that does not observe: an evaluation asks for none, and gathering them costs transfers.
         """
-        return self._answering.memory.observations()
+        return self._answering.observations()
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[Session]:
