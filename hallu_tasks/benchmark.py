@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hallu_tasks.runs.results import Sample
 from hallu_tasks.scoring import yesno
+from hallu_tasks.scoring.frontier import Outcome
 from hallu_tasks.scoring.paired import NOTHING
 from hallu_tasks.scoring.ratios import Ratio
 from hallu_tasks.scoring.units import Array, Statistic
@@ -15,6 +16,7 @@ from hallu_tasks.scoring.units import Array, Statistic
 __all__ = [
     "FLAG",
     "Benchmark",
+    "Cuts",
     "Direction",
     "Group",
     "Metric",
@@ -76,6 +78,21 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Cuts:
+    """The rows that compare an arm with the baseline's own texts cut short, see `hallu_tasks.scoring.frontier`.
+
+    `said` gives the outcomes of a text's mentions, ``None`` where its records do not list them, and raises `ValueError`
+    for records that were edited. The rows stand below the metric that is called `below`.
+    """
+
+    said: Callable[[Sample], list[Outcome] | None]
+    below: str
+    chair_i: Metric
+    chair_s: Metric
+    rate: Metric
+
+
+@dataclass(frozen=True)
 class PerSample:
     """The metric that one document decides most directly: its name, the document's score, and the best one."""
 
@@ -117,6 +134,8 @@ class Benchmark:
     marked: Callable[[Sample], list[Span]] = lambda sample: []
     """The words of a text that its record counts as hallucinated."""
     group: Group | None = None
+    cuts: Cuts | None = None
+    """For captions: how an arm is compared with the baseline's cut short."""
     guard: bool = False
     """Whether it measures what a method must not harm; such are shown last."""
     resampled: str = "image"

@@ -30,6 +30,7 @@ from registry.commands import cli
 ROOT = Path(hallu_tasks.__file__).parents[1]
 QUICK = ("--resamples", "400")
 
+LEGEND = ("Values", "Holm p", "CHAIR_i vs cut:", "length-adjusted:")
 CHAIR_ONLY = ("hallu_demo_chair",)
 
 
@@ -72,10 +73,12 @@ def test_rows_stand_in_reading_order_with_the_better_direction(
     code, out, _ = run(capsys, *two)
     labels = [text.split("  ")[0] for text in out.splitlines()]
     assert code == 0
-    assert [label for label in labels if label and not label.startswith(("llava", "Values", "Holm p", " "))] == [
+    assert [label for label in labels if label and not label.startswith(("llava", *LEGEND, " "))] == [
         "hallu_demo_chair: CHAIR in percent, mean length in tokens; 40 captions",
         "CHAIR_s ↓",
         "CHAIR_i ↓",
+        "CHAIR_i vs cut ↓",
+        "length-adjusted ↓",
         "recall ↑",
         "mean length",
         "hallu_demo_pope: POPE in percent; 240 questions on 40 images",
@@ -129,12 +132,12 @@ def test_values_are_those_that_lmms_eval_would_print(capsys: pytest.CaptureFixtu
             assert tasks[task][name]["arms"]["llava_base"]["value"] == pytest.approx(printed), (task, name)
 
 
-def test_two_arms_fit_into_100_columns_of_plain_text(
+def test_two_arms_fit_into_120_columns_of_plain_text(
     capsys: pytest.CaptureFixture[str], two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(two[0].parent)
     _, out, _ = run(capsys, "llava_base", "llava_vhr")
-    assert max(map(len, out.splitlines())) <= 100
+    assert max(map(len, out.splitlines())) <= 120
     assert "\x1b" not in out
     (row,) = [text for text in out.splitlines() if text.startswith("CHAIR_s")]
     assert "75.0 [59.8, 85.8]" in row  # Wilson, 30 of 40
@@ -152,8 +155,9 @@ def test_the_speed_of_each_run_is_the_last_line(capsys: pytest.CaptureFixture[st
 
 def test_all_shows_the_other_metrics_too(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
     tasks = table(capsys, *two, "--all")["tasks"]
+    beside = {"hallu_demo_chair": {"chair_i_vs_cut", "chair_s_vs_cut", "chair_i_rate_ratio"}}
     assert {task: set(metrics) for task, metrics in tasks.items()} == {
-        task: set(names) for task, names in METRICS.items()
+        task: {*names, *beside.get(task, ())} for task, names in METRICS.items()
     }
     assert "precision" not in table(capsys, *two)["tasks"]["hallu_demo_pope"]
 
@@ -164,8 +168,8 @@ def test_markdown_is_one_table_with_the_same_cells(capsys: pytest.CaptureFixture
     rows = [one for one in lines if one.startswith("|")]
     assert len({one.count("|") for one in rows}) == 1
     assert rows[0] == "|  | llava_base | llava_vhr | difference | Holm p | verdict |"
-    (plain,) = [one for one in text if one.startswith("CHAIR_i")]
-    (piped,) = [one for one in rows if one.startswith("| CHAIR_i")]
+    (plain,) = [one for one in text if one.startswith("CHAIR_i ↓")]
+    (piped,) = [one for one in rows if one.startswith("| CHAIR_i ↓")]
     assert piped.strip("| ").split(" | ") == [cell.strip() for cell in plain.split("  ") if cell.strip()]
     assert lines[: len(rows)] == rows
 
@@ -196,7 +200,8 @@ def test_every_further_arm_is_compared_with_the_baseline(
     data = table(capsys, *two, third)
     row = data["tasks"]["hallu_demo_chair"]["chair_s"]["differences"]
     assert {arm: contrast["difference"] for arm, contrast in row.items()} == {"llava_vhr": -62.5, "llava_pai": 12.5}
-    assert data["p_values_count"] == 2 * 10
+    # The first arm has a higher recall than any cut of the baseline's captions.
+    assert data["p_values_count"] == 2 * 10 + 1
     head = [text for text in run(capsys, *two, third)[1].splitlines() if "difference llava_vhr" in text]
     assert len(head) == 1 and "difference llava_pai" in head[0]
 
@@ -227,7 +232,7 @@ def test_many_arms_get_a_line_each_with_the_same_cells(
 def test_undefined_scores_are_not_available_with_a_reason(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     base, silent = write(tmp_path / "a", BASE), write(tmp_path / "b", replace(VHR, caption=lambda image: SILENT))
     code, out, _ = run(capsys, base, silent)
-    (row,) = [text for text in out.splitlines() if text.startswith("CHAIR_i ")]
+    (row,) = [text for text in out.splitlines() if text.startswith("CHAIR_i ↓")]
     assert code == 0
     assert row.split()[-4:] == ["N/A"] * 4
     assert "  CHAIR_i: N/A, no caption mentions an object (llava_vhr)" in out.splitlines()
@@ -254,7 +259,7 @@ def test_verdicts_follow_the_direction_of_the_metric(
 ) -> None:
     def verdicts(*arms: Path) -> dict[str, str]:
         rows = [item for metrics in table(capsys, *arms)["tasks"].values() for item in metrics.items()]
-        return {name: next(iter(row["differences"].values()))["verdict"] for name, row in rows}
+        return {name: next(iter(row["differences"].values()))["verdict"] for name, row in rows if "arms" in row}
 
     same = dict.fromkeys(("mean_length", "existence", "count", "position"), "no difference")
     better = dict.fromkeys(("chair_s", "chair_i", "recall", "accuracy", "f1"), "better")
@@ -348,9 +353,13 @@ def test_a_subtask_of_mme_resamples_its_own_images(capsys: pytest.CaptureFixture
 def test_a_run_compared_with_itself_shows_nothing(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
     for metrics in table(capsys, two[0], two[0])["tasks"].values():
         for row in metrics.values():
+            if "ratios" in row:
+                ratio = row["ratios"]["llava_base (2)"]
+                assert (ratio["ratio"], *ratio["interval"]) == pytest.approx((1, 1, 1))
+                continue
             contrast = row["differences"]["llava_base (2)"]
             assert (contrast["difference"], contrast["interval"], contrast["p_value"]) == (0.0, [0.0, 0.0], 1.0)
-            assert contrast["verdict"] == "no difference"
+            assert contrast["verdict"] == ("no difference" if "arms" in row else "no more than saying less")
 
 
 def test_the_order_of_the_samples_does_not_matter(

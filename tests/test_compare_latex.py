@@ -76,12 +76,13 @@ def test_a_table_a_task_with_a_row_an_arm_and_its_differences(tmp_path: Path) ->
     for table, block in zip(found, comparison.blocks):
         head, base, arm, differences = table["rows"]
         assert head[0] == "" and len(head) == 1 + len(block.rows)
-        assert base == ["llava\\_base", *(escaped(cells.estimate(row.estimates[0])) for row in block.rows)]
-        assert arm == ["llava\\_vhr", *(escaped(cells.estimate(row.estimates[1])) for row in block.rows)]
+        assert base == ["llava\\_base", *(escaped(cells.value(row, 0)) for row in block.rows)]
+        assert arm == ["llava\\_vhr", *(escaped(cells.value(row, 1)) for row in block.rows)]
         for cell, row in zip(differences[1:], block.rows):
-            (contrast,) = row.contrasts
-            assert cells.difference(contrast).replace("-", "$-$") in cell
-            assert ("^{*}$" in cell) == (contrast.verdict not in (None, "no difference"))
+            change = cells.change(row, 1)
+            assert change.size.replace("-", "$-$").replace("×", r"$\times$") in cell
+            assert ("^{*}$" in cell) == change.found
+            assert ("p" in cell.replace("footnotesize", "")) == (row.kind == "score")
         assert read_back(str(table["caption"])).startswith(f"{cells.title(block)}. In brackets 95 % intervals.")
 
 
@@ -91,6 +92,8 @@ def test_directions_are_arrows(tmp_path: Path) -> None:
         "",
         r"CHAIR\_s $\downarrow$",
         r"CHAIR\_i $\downarrow$",
+        r"CHAIR\_i vs cut $\downarrow$",
+        r"length-{}adjusted $\downarrow$",
         r"recall $\uparrow$",
         "mean length",
     ]

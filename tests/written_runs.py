@@ -58,6 +58,8 @@ class Arm:
     method: str = "none"
     parameters: str = ""
     caption: Callable[[int], str] = lambda image: RIGHT
+    truth: Callable[[int], Sequence[str]] = lambda image: TRUTH
+    """The objects in an image that is captioned."""
     pope: Callable[[int, str], str] = lambda image, right: right
     mme: Callable[[int, str], str] = lambda image, right: right
     other: Callable[[str, int], str] = lambda task, image: TRUE[task]
@@ -152,7 +154,8 @@ def line(
 def caption_lines(arm: Arm) -> list[dict[str, Any]]:
     made = []
     for image in arm.images:
-        doc = {"image_id": image, "objects": list(TRUTH), "question": "Please describe this image in detail."}
+        question = "Please describe this image in detail."
+        doc = {"image_id": image, "objects": list(arm.truth(image)), "question": question}
         answer = arm.caption(image)
         made.append(line(image, doc, answer, doc["objects"], chair_task.process_results(doc, [answer])))
     return made

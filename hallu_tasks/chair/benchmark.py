@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hallu_tasks.benchmark import FLAG, Benchmark, Metric, PerSample, Record, Span, counts
+from hallu_tasks.benchmark import FLAG, Benchmark, Cuts, Metric, PerSample, Record, Span, counts
 from hallu_tasks.runs.results import Sample
 from hallu_tasks.scoring import chair
+from hallu_tasks.scoring.frontier import Outcome, outcomes
 
 __all__ = ["CHAIR"]
 
@@ -35,6 +36,29 @@ def _marked(sample: Sample) -> list[Span]:
     return [(mention.start, mention.end, mention.category) for mention in found if mention.category in wrong]
 
 
+def _said(sample: Sample) -> list[Outcome] | None:
+    record = next((one for one in sample.records.values() if "hallucinated_objects" in one), None)
+    if record is None or "objects" not in record:
+        return None
+    named, wrong = record["objects"], record["hallucinated_objects"]
+    if all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in (named, wrong)):
+        found = outcomes(named, wrong)
+        if tuple(map(sum, zip((0, 0), *found))) == (record["hallucinated"], record["correct"]):
+            return found
+    raise ValueError(
+        f"{sample.place}: objects and hallucinated_objects are not the names that the record counts; it was edited or "
+        "damaged, so rerun lmms-eval"
+    )
+
+
+CUTS = Cuts(
+    said=_said,
+    below="chair_i",
+    chair_i=Metric("chair_i_vs_cut", "CHAIR_i vs cut", chair.STATISTICS["chair_i"], "lower"),
+    chair_s=Metric("chair_s_vs_cut", "CHAIR_s vs cut", chair.STATISTICS["chair_s"], "lower", headline=False),
+    rate=Metric("chair_i_rate_ratio", "length-adjusted", chair.STATISTICS["chair_i"], "lower", "ratio"),
+)
+
 CHAIR = Benchmark(
     id="chair",
     title="CHAIR",
@@ -49,4 +73,5 @@ CHAIR = Benchmark(
     right=lambda record: not record["captions_hallucinated"],
     per_sample=PerSample(lambda record: "chair_s", lambda record: float(record["captions_hallucinated"]), best=0.0),
     marked=_marked,
+    cuts=CUTS,
 )

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from hallu_tasks.benchmark import Benchmark, Metric
 from hallu_tasks.compare.differences import Difference
 from hallu_tasks.compare.published import Harness
 from hallu_tasks.runs.results import Run
 from hallu_tasks.scoring import paired
+from hallu_tasks.scoring.frontier import Frontier
+from hallu_tasks.scoring.rate_ratio import RateRatio
 
-__all__ = ["ALPHA", "Block", "Contrast", "MetricRow", "RunComparison"]
+__all__ = ["ALPHA", "VS_CUT", "Block", "Contrast", "MetricRow", "RunComparison", "side"]
 
 ALPHA = 0.05
 """What a p value must stay below after Holm's correction for a verdict."""
+
+VS_CUT = {
+    "better": "beats saying less",
+    "worse": "worse than saying less",
+    "no difference": "no more than saying less",
+}
+"""Verdicts on an arm beside the baseline's texts cut short, by what they would be called elsewhere."""
+
+_SIDES = {verdict: side for side, verdict in VS_CUT.items()}
+
+
+def side(verdict: str | None) -> str | None:
+    """A verdict in the words of rows that are no `VS_CUT`."""
+    return _SIDES.get(verdict, verdict) if verdict else None
 
 
 @dataclass(frozen=True)
@@ -22,8 +39,9 @@ class Contrast:
     """One arm against the baseline in one metric, ``arm - baseline``.
 
     `p_holm` is the p value after Holm's correction over the whole comparison. `verdict` is better, worse,
-    higher or lower (where neither direction is better), "no difference", or ``None`` where undefined; where the
-    images, or what else the benchmark resamples as `unit`, are too few for one, ``result.reasons["verdict"]`` says so.
+    higher or lower (where neither direction is better), "no difference", one of `VS_CUT`, or ``None`` where undefined;
+    where the images, or what else the benchmark resamples as `unit`, are too few for one, ``result.reasons["verdict"]``
+    says so.
     """
 
     result: paired.Comparison
@@ -31,14 +49,25 @@ class Contrast:
     verdict: str | None
     unit: str = "image"
 
+    @property
+    def side(self) -> str | None:
+        """The verdict as `side` has it."""
+        return side(self.verdict)
+
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric: an estimate an arm, and a contrast an arm after the baseline."""
+    """One metric: an estimate an arm, and a contrast an arm after the baseline.
+
+    In a row of kind ``cut`` the estimate of an arm is that of the baseline's texts cut to the arm's recall, and its
+    contrast is to that. A row of kind ``ratio`` has neither, but `ratios`, an arm after the baseline.
+    """
 
     metric: Metric
     estimates: tuple[paired.Estimate, ...]
     contrasts: tuple[Contrast, ...]
+    kind: Literal["score", "cut", "ratio"] = "score"
+    ratios: tuple[RateRatio, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +75,7 @@ class Block:
     """One task, or a group of `tasks` under its own name.
 
     `limited` holds, where a run was cut short by ``--limit`` or ``--offset``, how many documents are compared and how
-    many the task has.
+    many the task has. `frontier` is what the rows of kind ``cut`` are made of, and `uncut` says why there is none.
     """
 
     task: str
@@ -56,6 +85,8 @@ class Block:
     rows: tuple[MetricRow, ...]
     tasks: tuple[str, ...] = ()
     limited: tuple[int, int] | None = None
+    frontier: Frontier | None = None
+    uncut: str = ""
 
 
 @dataclass(frozen=True)

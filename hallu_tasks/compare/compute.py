@@ -25,9 +25,9 @@ from typing import Any
 
 from hallu_tasks.benchmark import Benchmark, Metric
 from hallu_tasks.benchmarks import table
-from hallu_tasks.compare import differences, groups
+from hallu_tasks.compare import cuts, differences, groups
 from hallu_tasks.compare.arms import baseline_first
-from hallu_tasks.compare.comparison import ALPHA, Block, Contrast, MetricRow, RunComparison
+from hallu_tasks.compare.comparison import ALPHA, VS_CUT, Block, Contrast, MetricRow, RunComparison
 from hallu_tasks.runs.results import Run
 from hallu_tasks.scoring import paired, yesno
 
@@ -75,6 +75,7 @@ def compare(
         notes=(
             *notes,
             *(text for loud, text in unread if not loud),
+            *(f"{block.task}: CHAIR_i vs cut is left out: {block.uncut}" for block in blocks if block.uncut),
             *_too_few_units(comparison),
             *_too_few(comparison),
         ),
@@ -175,7 +176,13 @@ def _block(
             prepared = [benchmark.documents(metric, arm) for arm in records]
             rows.append(_row(metric, [one for one, _ in prepared], prepared[0][1], resamples, seed))
     count, images = len(records[0]), _images_count(benchmark, records[0])
-    return Block(task, benchmark, count, images, tuple(rows), limited=_limited([task], count, runs))
+    block = Block(task, benchmark, count, images, tuple(rows), limited=_limited([task], count, runs))
+    if benchmark.cuts is None or len(runs) < 2:
+        return block
+    sampled = differences.sampled(runs[0], task)
+    return cuts.added(
+        block, records, runs[0].tasks[task].samples, sampled, every_metric=every_metric, resamples=resamples, seed=seed
+    )
 
 
 def _group_block(
@@ -262,7 +269,9 @@ def _judged(blocks: Sequence[Block]) -> tuple[Block, ...]:
     needed = paired.units_for(ALPHA / max(1, len(corrected)))
 
     def judged(row: MetricRow, unit: str) -> MetricRow:
-        found = (_judge(row.metric, one.result, next(in_order), needed, unit) for one in row.contrasts)
+        found = [_judge(row.metric, one.result, next(in_order), needed, unit) for one in row.contrasts]
+        if row.kind == "cut":
+            found = [replace(one, verdict=VS_CUT.get(one.verdict or "")) for one in found]
         return replace(row, contrasts=tuple(found))
 
     return tuple(

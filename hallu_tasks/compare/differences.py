@@ -10,7 +10,7 @@ from hallu_tasks.benchmark import Benchmark
 from hallu_tasks.runs.results import Run, Sample
 from registry.cards.parameter import show
 
-__all__ = ["NAMES", "Difference", "find", "refusal", "shared_documents"]
+__all__ = ["NAMES", "Difference", "find", "refusal", "sampled", "shared_documents"]
 
 NAMES = (
     "checkpoint", "decoding", "dtype", "attention", "device", "batch_size", "documents", "prompt", "scorer",
@@ -49,8 +49,8 @@ def find(runs: Sequence[Run], benchmarks: Mapping[str, Benchmark]) -> list[Diffe
 
     A setting that only some of the runs recorded, as runs of an older version, counts as one that differs.
     """
-    sampled = {task for task in benchmarks if all(_samples(_options(run, task)) for run in runs)}
-    settings = [{**_run_settings(run), **_task_settings(run, benchmarks, sampled)} for run in runs]
+    drawn = {task for task in benchmarks if all(sampled(run, task) for run in runs)}
+    settings = [{**_run_settings(run), **_task_settings(run, benchmarks, drawn)} for run in runs]
     _leave_to_contents(settings)
     found = []
     for name, detail in dict.fromkeys(key for arm in settings for key in arm):
@@ -71,6 +71,11 @@ def refusal(differences: Sequence[Difference], arms: Sequence[str]) -> str:
         f"the arms differ in more than the method:\n{lines}\n"
         f"rerun an arm with the other's settings, or compare all the same with {allowed}"
     )
+
+
+def sampled(run: Run, task: str) -> bool:
+    """Whether the run's answers to a task were sampled."""
+    return _samples(_options(run, task))
 
 
 def shared_documents(samples: Sequence[Mapping[int, Sample]], benchmark: Benchmark) -> list[int]:
@@ -115,13 +120,13 @@ def _batch_class(size: object) -> str | None:
     return str(size) if str(size) in ("1", "auto") else "more than 1"
 
 
-def _task_settings(run: Run, benchmarks: Mapping[str, Benchmark], sampled: Set[str]) -> dict[tuple[str, str], str]:
+def _task_settings(run: Run, benchmarks: Mapping[str, Benchmark], drawn: Set[str]) -> dict[tuple[str, str], str]:
     recorded: dict[tuple[str, str], Any] = {}
     for task, benchmark in benchmarks.items():
         config, samples = run.tasks[task].config, run.tasks[task].samples
         for name, value in _options(run, task).items():
             # Greedy decoding does not read what it is sampled with, and tasks set it to all kinds of values.
-            if name != "do_sample" and (name not in _SAMPLING or task in sampled):
+            if name != "do_sample" and (name not in _SAMPLING or task in drawn):
                 recorded["decoding", f"{task} {name}"] = show(value)
         recorded["decoding", f"{task} repeats"] = config.get("repeats", 1)
         recorded["prompt", f"{task} num_fewshot"] = config.get("num_fewshot") or 0

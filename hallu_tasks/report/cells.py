@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from hallu_tasks.benchmark import Metric
-from hallu_tasks.compare.comparison import ALPHA, Block, Contrast, RunComparison
+from hallu_tasks.compare.comparison import ALPHA, Block, Contrast, MetricRow, RunComparison
 from hallu_tasks.scoring.paired import Estimate
+from hallu_tasks.scoring.rate_ratio import RateRatio
 
 __all__ = [
+    "Change",
     "arm_lines",
+    "change",
     "difference",
     "estimate",
     "interval",
@@ -17,14 +21,18 @@ __all__ = [
     "legend",
     "number",
     "p_value",
+    "ratio",
     "reasons",
+    "saying_less",
     "speed",
     "title",
+    "value",
     "verdict",
 ]
 
+_LACKING = {"value": "N/A", "ratio": "N/A", "interval": "no interval"}
 _BETTER = {"higher": " ↑", "lower": " ↓", None: ""}
-_EFFECTS = {"better": "▲ better", "worse": "▼ worse"}
+_EFFECTS = {"better": "▲ ", "worse": "▼ "}
 
 
 def arm_lines(comparison: RunComparison) -> list[str]:
@@ -50,8 +58,19 @@ def legend(comparison: RunComparison) -> list[str]:
             f"Holm p: corrected over the {comparison.p_values_count} shown. "
             f"A verdict needs Holm p < {ALPHA} and an interval without 0.",
         ]
+    lines += saying_less(comparison.blocks, baseline)
     lines += [f"Allowed to differ: {one.text(comparison.arms)}" for one in comparison.allowed]
     return [*lines, *(f"Note: {note}" for note in comparison.notes)]
+
+
+def saying_less(blocks: Sequence[Block], baseline: str) -> list[str]:
+    """What rows mean that compare with the baseline's texts cut short; nothing where the blocks have none."""
+    if not any(block.frontier for block in blocks):
+        return []
+    return [
+        f"CHAIR_i vs cut: difference to {baseline}'s captions cut short to the arm's recall: to saying less.",
+        f"length-adjusted: share of hallucinated mentions at equal caption length, arm / {baseline}.",
+    ]
 
 
 def title(block: Block) -> str:
@@ -76,6 +95,44 @@ def estimate(one: Estimate) -> str:
     return f"{number(one.value)} {interval(one.interval)}"
 
 
+def value(row: MetricRow, arm: int) -> str:
+    """The estimate of an arm by its number; in a row of kind ``cut`` that of the baseline's cut: ``cut 12.4 [...]``."""
+    if row.kind == "score":
+        return estimate(row.estimates[arm])
+    if row.kind == "ratio" or not arm or row.estimates[arm].value is None:
+        return ""
+    return f"cut {estimate(row.estimates[arm])}"
+
+
+class Change(NamedTuple):
+    """The cells of an arm's change: difference or ratio, p value after Holm, verdict; empty where there is none.
+
+    `found` says whether the verdict is one of a difference.
+    """
+
+    size: str
+    p_holm: str
+    verdict: str
+    found: bool
+
+
+def change(row: MetricRow, arm: int) -> Change:
+    """An arm beside the baseline, by its number, at least 1."""
+    if row.kind == "ratio":
+        return Change(ratio(row.ratios[arm - 1]), "", "", False)
+    contrast = row.contrasts[arm - 1]
+    found = contrast.side not in (None, "no difference")
+    return Change(difference(contrast), p_value(contrast.p_holm), verdict(contrast), found)
+
+
+def ratio(one: RateRatio) -> str:
+    """``×0.99 [0.88, 1.11]``."""
+    if one.ratio is None:
+        return "N/A"
+    ends = "[N/A]" if one.interval is None else "[{:.2f}, {:.2f}]".format(*one.interval)
+    return f"×{one.ratio:.2f} {ends}"
+
+
 def difference(contrast: Contrast) -> str:
     """``+4.3 [0.4, 8.2]``."""
     value = contrast.result.difference
@@ -94,8 +151,9 @@ def p_value(value: float | None) -> str:
 
 def verdict(contrast: Contrast) -> str:
     """``▲ better``, ``▼ worse``, the bare word where neither side is better, ``too few images`` where none is given."""
-    word = contrast.verdict or (f"too few {contrast.unit}s" if "verdict" in contrast.result.reasons else "N/A")
-    return _EFFECTS.get(word, word)
+    if contrast.verdict:
+        return _EFFECTS.get(contrast.side or "", "") + contrast.verdict
+    return f"too few {contrast.unit}s" if "verdict" in contrast.result.reasons else "N/A"
 
 
 def interval(ends: tuple[float, float] | None) -> str:
@@ -117,9 +175,25 @@ def speed(tokens_per_second: float | None) -> str:
 def reasons(block: Block, arms: Sequence[str]) -> Iterator[str]:
     """Why values are N/A. A difference is so where a score of its arms is, and needs no line of its own."""
     for row in block.rows:
-        found: dict[str, list[str]] = {}
-        for arm, one in zip(arms, row.estimates):
-            for what, reason in list(one.reasons.items())[:1]:
-                found.setdefault(f"{'N/A' if what == 'value' else 'no interval'}, {reason}", []).append(arm)
-        for text, having in found.items():
-            yield f"{row.metric.label}: {text}" + (f" ({', '.join(having)})" if len(having) < len(arms) else "")
+        having: dict[str, list[str]] = {}
+        for arm, text in zip(arms if row.kind == "score" else arms[1:], _undefined(row)):
+            having.setdefault(text, []).append(arm)
+        every = len(arms) - (row.kind != "score")
+        for text, names in having.items():
+            if text:
+                yield f"{row.metric.label}: {text}" + (f" ({', '.join(names)})" if len(names) < every else "")
+
+
+def _undefined(row: MetricRow) -> Iterator[str]:
+    """For each arm why its cell is N/A; empty where it is not. Rows that are no scores leave out the baseline."""
+    if row.kind == "score":
+        for one in row.estimates:
+            yield next((f"{_LACKING[what]}, {reason}" for what, reason in one.reasons.items()), "")
+    elif row.kind == "ratio":
+        for ratio in row.ratios:
+            yield next((f"{_LACKING[what]}, {reason}" for what, reason in ratio.reasons.items()), "")
+    else:
+        for contrast in row.contrasts:
+            reasons = contrast.result.reasons
+            why = next((reasons[key] for key in ("b.value", "difference", "interval", "p_value") if key in reasons), "")
+            yield why and f"no verdict, {why}"

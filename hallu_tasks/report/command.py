@@ -48,7 +48,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--markdown", action="store_true", help="print a Markdown table")
     form.add_argument("--latex", action="store_true", help="print LaTeX tables for a paper, with booktabs")
     parser.add_argument(
-        "--plot", metavar="FILE", type=Path, help="write the differences as a forest plot: .png, .svg or .pdf"
+        "--plot",
+        metavar="FILE",
+        type=Path,
+        help="write the differences as a forest plot: .png, .svg or .pdf; for captions also FILE_frontier, CHAIR_i "
+        "against recall beside the baseline's captions cut short",
     )
     parser.add_argument("--html", metavar="FILE", type=Path, help="write a page with the answers that changed sides")
     parser.add_argument(

@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hallu_tasks.compare.comparison import ALPHA, Contrast, MetricRow, RunComparison
+from hallu_tasks.compare.comparison import ALPHA, Block, Contrast, MetricRow, RunComparison
 from hallu_tasks.compare.published import NONE, WARNING, Harness
+from hallu_tasks.scoring.paired import Estimate
+from hallu_tasks.scoring.rate_ratio import RateRatio
 
 __all__ = ["as_json"]
 
@@ -55,6 +57,7 @@ def as_json(comparison: RunComparison) -> str:
                 "images_count": block.images_count,
                 "limited": block.limited and {"compared": block.limited[0], "documents": block.limited[1]},
                 "metrics": [_metric(row, arms) for row in block.rows],
+                **_saying_less(block),
             }
             for block in comparison.blocks
         ],
@@ -66,17 +69,49 @@ def as_json(comparison: RunComparison) -> str:
 
 
 def _metric(row: MetricRow, arms: Sequence[str]) -> dict[str, Any]:
-    return {
+    head = {
         "metric": row.metric.name,
         "label": row.metric.label,
         "better": row.metric.direction,
         "unit": row.metric.unit,
-        "arms": {
-            arm: {"value": one.value, "interval": one.interval, "method": one.method, "reasons": one.reasons}
-            for arm, one in zip(arms, row.estimates)
-        },
-        "differences": {arm: _difference(contrast) for arm, contrast in zip(arms[1:], row.contrasts)},
     }
+    if row.kind == "ratio":
+        ratios = {arm: {"ratio": one.ratio, **_interval(one)} for arm, one in zip(arms[1:], row.ratios)}
+        return {**head, "ratios": ratios}
+    values = {arm: _estimate(one) for arm, one in zip(arms, row.estimates)}
+    differences = {arm: _difference(contrast) for arm, contrast in zip(arms[1:], row.contrasts)}
+    if row.kind == "cut":
+        del values[arms[0]]
+        return {**head, "baseline_cut_to_the_recall_of": values, "differences": differences}
+    return {**head, "arms": values, "differences": differences}
+
+
+def _estimate(one: Estimate) -> dict[str, Any]:
+    return {"value": one.value, "interval": one.interval, "method": one.method, "reasons": one.reasons}
+
+
+def _interval(one: RateRatio) -> dict[str, Any]:
+    return {
+        "interval": one.interval,
+        "confidence": one.confidence,
+        "method": "Poisson regression with length, cluster-robust by unit",
+        "units_count": one.units_count,
+        "reasons": one.reasons,
+    }
+
+
+def _saying_less(block: Block) -> dict[str, Any]:
+    """The baseline's captions, cut to their first 1, 2, ... mentions."""
+    if block.frontier is None:
+        return {}
+    cuts = [
+        {
+            "mentions": cut.mentions,
+            **{name: _estimate(getattr(cut, name)) for name in ("recall", "chair_i", "chair_s")},
+        }
+        for cut in block.frontier.cuts
+    ]
+    return {"baseline_cuts": cuts}
 
 
 def _difference(contrast: Contrast) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def svg(panel: Panel) -> str:
         if point.difference is None:
             parts.append(f'<text class="tick" x="{x(0) + 16}" y="{y + 4}">N/A</text>')
             continue
-        kind = (point.verdict or "undefined").replace(" ", "-")
+        kind = (point.side or "undefined").replace(" ", "-")
         tip = f"<title>{escape(point.arm)} {escape(_told(point))}</title>"
         line = "" if point.interval is None else f'<path d="M{x(point.interval[0])} {y}H{x(point.interval[1])}"/>'
         parts.append(f'<g class="{kind}">{tip}{line}<circle cx="{x(point.difference)}" cy="{y}" r="4"/></g>')

@@ -17,7 +17,7 @@ from hallu_tasks.compare.comparison import RunComparison
 from hallu_tasks.report import forest
 from hallu_tasks.report.forest import Panel, Point
 
-__all__ = ["draw", "encoded"]
+__all__ = ["BLACK", "BLUE", "COLUMN", "GREY", "LOOKS", "PAGE", "STYLE", "draw", "encoded"]
 
 COLUMN, PAGE = 3.3, 6.9
 """Widths in inches."""
@@ -33,7 +33,7 @@ LOOKS = {
 }
 """Line colour, filling and meaning of a marker."""
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 7,
     "axes.titlesize": 8,
     "axes.labelsize": 7,
@@ -59,14 +59,14 @@ def draw(comparison: RunComparison) -> Figure:
     panels = forest.panels(comparison)
     if not panels:
         raise ValueError(forest.nothing(comparison))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         return _drawn(comparison, panels)
 
 
 def encoded(figure: Figure, form: str) -> bytes:
     """The picture's file: `form` is png, svg or pdf. The same figure gives the same bytes."""
     file = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(file, format=form, dpi="figure", metadata=_WITHOUT_DATE[form])
     return file.getvalue()
 
@@ -75,7 +75,7 @@ def _drawn(comparison: RunComparison, panels: list[Panel]) -> Figure:
     baseline, *arms = comparison.arms
     alone = len(arms) == 1
     narrow = alone or len(panels) <= 2
-    columns = min(len(panels), 2 if narrow else 4)
+    columns = min(len(panels), 2) if narrow else _columns(len(panels))
     lines = math.ceil(len(panels) / columns)
     names = [textwrap.fill(arm, _LONGEST) for arm in arms]
     highest = 1 if alone else max(name.count("\n") + 1 for name in names)
@@ -94,6 +94,11 @@ def _drawn(comparison: RunComparison, panels: list[Panel]) -> Figure:
         axes.set_yticks(range(len(arms)), names if labelled else [])
     _legend(figure, panels, narrow)
     return figure
+
+
+def _columns(panels: int) -> int:
+    """Three or four, whichever leaves fewer places empty."""
+    return min((4, 3), key=lambda columns: -panels % columns)
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
@@ -120,7 +125,7 @@ def _point(axes: Axes, row: int, point: Point) -> None:
     if point.difference is None:
         axes.annotate("N/A", (0, row), (3, 0), textcoords="offset points", va="center", color=GREY)
         return
-    edge, filling, _ = LOOKS.get(point.verdict or "no difference", LOOKS["other"])
+    edge, filling, _ = LOOKS.get(point.side or "no difference", LOOKS["other"])
     if point.interval is not None:
         axes.plot(point.interval, (row, row), color=edge, linewidth=1.1, solid_capstyle="butt")
     axes.plot(
@@ -129,7 +134,7 @@ def _point(axes: Axes, row: int, point: Point) -> None:
 
 
 def _legend(figure: Figure, panels: list[Panel], narrow: bool) -> None:
-    verdicts = {point.verdict or "no difference" for panel in panels for point in panel.points}
+    verdicts = {point.side or "no difference" for panel in panels for point in panel.points}
     present = {verdict if verdict in LOOKS else "other" for verdict in verdicts}
     handles = [
         Line2D([], [], marker="o", markersize=4.2, color=edge, markerfacecolor=filling, linewidth=1.1, label=meaning)

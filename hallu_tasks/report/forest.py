@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from hallu_tasks.benchmark import Direction
-from hallu_tasks.compare.comparison import MetricRow, RunComparison
+from hallu_tasks.compare.comparison import MetricRow, RunComparison, side
 from hallu_tasks.scoring.paired import Interval
 
-__all__ = ["Panel", "Point", "nothing", "panels", "tick_text"]
+__all__ = ["Panel", "Point", "nothing", "panels", "short_names", "tick_text", "ticks"]
 
 _MOST_TICKS = 5.5
 _MARGIN = 0.08
@@ -30,6 +30,11 @@ class Point:
     difference: float | None
     interval: Interval | None
     verdict: str | None
+
+    @property
+    def side(self) -> str | None:
+        """The verdict as `comparison.side` has it."""
+        return side(self.verdict)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Panel:
 
 def panels(comparison: RunComparison) -> list[Panel]:
     """The panels in reading order; tasks are called by what sets their names apart."""
-    short = _short_names([block.task for block in comparison.blocks])
+    short = short_names([block.task for block in comparison.blocks])
     return [
         _panel(short[block.task], row, comparison.arms[1:])
         for block in comparison.blocks
@@ -76,7 +81,7 @@ def _panel(task: str, row: MetricRow, arms: Sequence[str]) -> Panel:
     )
     low, high = _ends(points)
     unit = _UNITS.get(row.metric.unit, row.metric.unit)
-    return Panel(task, row.metric.label, unit, row.metric.direction, points, low, high, _ticks(low, high))
+    return Panel(task, row.metric.label, unit, row.metric.direction, points, low, high, ticks(low, high))
 
 
 def _ends(points: Sequence[Point]) -> tuple[float, float]:
@@ -91,7 +96,7 @@ def _ends(points: Sequence[Point]) -> tuple[float, float]:
     return min(shown) - _MARGIN * span, max(shown) + _MARGIN * span
 
 
-def _ticks(low: float, high: float) -> tuple[float, ...]:
+def ticks(low: float, high: float) -> tuple[float, ...]:
     """Multiples of 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10((high - low) / _MOST_TICKS))
     step = next(size * power for size in (1, 2, 5, 10) if (high - low) / (size * power) <= _MOST_TICKS)
@@ -99,8 +104,8 @@ def _ticks(low: float, high: float) -> tuple[float, ...]:
     return tuple(round(number * step, 10) for number in range(first, last + 1))
 
 
-def _short_names(tasks: Sequence[str]) -> dict[str, str]:
-    """Without the words that all names begin with; a name alone stays whole."""
+def short_names(tasks: Sequence[str]) -> dict[str, str]:
+    """Names of tasks without the words that all begin with; a name alone stays whole."""
     words = [task.split("_") for task in tasks]
     # zip ends with the shortest name, whose last word stays.
     common = sum(1 for _ in takewhile(lambda same: len(set(same)) == 1, zip(*(name[:-1] for name in words))))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from hallu_tasks.benchmark import Metric
-from hallu_tasks.compare.comparison import ALPHA, Block, Contrast, RunComparison
+from hallu_tasks.compare.comparison import ALPHA, Block, MetricRow, RunComparison
 from hallu_tasks.compare.published import WARNING, Harness
 from hallu_tasks.report import cells
 
@@ -60,6 +60,7 @@ def _caption(comparison: RunComparison, block: Block) -> str:
             f"{comparison.p_values_count} values."
         )
         said.append(f"An asterisk marks p below {ALPHA} and an interval without 0.")
+    said += cells.saying_less([block], baseline)
     said += [f"{reason}." for reason in cells.reasons(block, comparison.arms)]
     said += [f"{text}." for text in comparison.warnings if text.startswith(f"{block.task}: ")]
     if any("verdict" in one.result.reasons for row in block.rows for one in row.contrasts):
@@ -73,9 +74,9 @@ def _block(comparison: RunComparison, block: Block) -> tuple[list[str], list[lis
     head = ["", *(_metric(row.metric) for row in block.rows)]
     rows = []
     for number, arm in enumerate(comparison.arms):
-        rows.append([escaped(arm), *(_number(cells.estimate(row.estimates[number])) for row in block.rows)])
+        rows.append([escaped(arm), *(_number(cells.value(row, number)) for row in block.rows)])
         if number:
-            rows.append(["", *(_difference(row.contrasts[number - 1]) for row in block.rows)])
+            rows.append(["", *(_difference(row, number) for row in block.rows)])
     return head, rows
 
 
@@ -83,13 +84,14 @@ def _metric(metric: Metric) -> str:
     return f"{escaped(metric.label)}{_ARROWS[metric.direction]}"
 
 
-def _difference(contrast: Contrast) -> str:
-    star = "^{*}" if contrast.verdict not in (None, "no difference") else ""
-    p_value = cells.p_value(contrast.p_holm)
-    tested = f"$p<{p_value[1:]}{star}$" if p_value.startswith("<") else f"$p={p_value}{star}$"
-    return (
-        rf"{{\footnotesize {_number(cells.difference(contrast))}, {tested if contrast.p_holm is not None else 'N/A'}}}"
-    )
+def _difference(row: MetricRow, arm: int) -> str:
+    change = cells.change(row, arm)
+    star = "^{*}" if change.found else ""
+    p_holm = change.p_holm
+    tested = f"$p<{p_holm[1:]}{star}$" if p_holm.startswith("<") else f"$p={p_holm}{star}$"
+    size = _number(change.size).replace("×", r"$\times$")
+    shown = [size, "N/A" if p_holm == "N/A" else tested] if p_holm else [size]
+    return rf"{{\footnotesize {', '.join(shown)}}}"
 
 
 def _published(harness: Harness, number: int) -> Iterator[str]:

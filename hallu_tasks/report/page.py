@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from hallu_tasks.benchmark import Span
-from hallu_tasks.compare.comparison import Block, Contrast, RunComparison
+from hallu_tasks.compare.comparison import Block, MetricRow, RunComparison
 from hallu_tasks.compare.published import NONE, WARNING, Harness
-from hallu_tasks.report import cells, drawing, forest
+from hallu_tasks.report import cells, drawing, forest, frontier, frontier_drawing
 from hallu_tasks.report.changes import Change, changes, expected
 from hallu_tasks.report.thumbnails import Thumbnails
 
@@ -48,6 +48,7 @@ def as_html(comparison: RunComparison, images: Path | None = None) -> str:
         *_arms(comparison),
         "</section>",
         *_plots(comparison),
+        *_saying_less(comparison),
         '<section aria-labelledby="scores"><h2 id="scores">Scores and differences</h2>',
         *(part for block in comparison.blocks for part in _block(comparison, block)),
         "</section>",
@@ -127,22 +128,25 @@ def _block(comparison: RunComparison, block: Block) -> Iterator[str]:
     for number, arm in enumerate(comparison.arms):
         columns = []
         for row in block.rows:
-            value = f'<span class="value">{cells.estimate(row.estimates[number])}</span>'
-            columns.append(f"<td>{value}{_contrast(row.contrasts[number - 1]) if number else ''}</td>")
+            value = f'<span class="value">{cells.value(row, number)}</span>'
+            columns.append(f"<td>{value}{_change(row, number) if number else ''}</td>")
         rows.append(f'<tr><th scope="row">{escape(arm)}</th>{"".join(columns)}</tr>')
     yield _table(cells.title(block), ("arm", *(escape(cells.label(row.metric)) for row in block.rows)), rows)
     for reason in cells.reasons(block, comparison.arms):
         yield f'<p class="note">{escape(reason)}</p>'
 
 
-def _contrast(contrast: Contrast) -> str:
-    kind = _kind(contrast.verdict)
-    verdict = f'<span class="verdict {kind}">{cells.verdict(contrast)}</span>'
-    differs = contrast.verdict not in (None, "no difference")
-    tested = f"p {escape(cells.p_value(contrast.result.p_value))}, Holm {escape(cells.p_value(contrast.p_holm))}"
+def _change(row: MetricRow, arm: int) -> str:
+    change = cells.change(row, arm)
+    if row.kind == "ratio":
+        return f'<span class="difference">{change.size}</span>'
+    contrast = row.contrasts[arm - 1]
+    kind = _kind(contrast.side)
+    verdict = f'<span class="verdict {kind}">{change.verdict}</span>'
+    tested = f"p {escape(cells.p_value(contrast.result.p_value))}, Holm {escape(change.p_holm)}"
     return (
-        f'<span class="difference {kind}">{cells.difference(contrast)} {verdict if differs else ""}</span>'
-        f'<span class="note">{tested}{"" if differs else f", {verdict}"}</span>'
+        f'<span class="difference {kind}">{change.size} {verdict if change.found else ""}</span>'
+        f'<span class="note">{tested}{"" if change.found else f", {verdict}"}</span>'
     )
 
 
@@ -165,6 +169,33 @@ def _plots(comparison: RunComparison) -> Iterator[str]:
         caption = f"<b>{escape(panel.metric)}</b> ({escape(panel.unit)}) <span>{escape(panel.task)}</span>"
         yield f"<figure><figcaption>{caption}</figcaption>{drawing.svg(panel)}</figure>"
     yield "</div></section>"
+
+
+def _saying_less(comparison: RunComparison) -> Iterator[str]:
+    panels = frontier.panels(comparison)
+    if not panels:
+        return
+    baseline, *arms = comparison.arms
+    numbered = len(arms) > frontier.MOST_NAMES
+    yield (
+        '<section aria-labelledby="less"><h2 id="less">Does it beat saying less?</h2>'
+        f"<p>Shorter captions hallucinate less. The line is what {escape(baseline)} would score if its captions were "
+        "cut after 1, 2, ... mentions of an object, with its 95 % band; ◆ is the whole captions. An arm beats saying "
+        "less where it lies below the line.</p>"
+        '<p class="key">Upright lines: 95 % interval of the difference to the line. '
+        '<span><b class="better">●</b> beats saying less</span> '
+        '<span><b class="worse">●</b> worse than saying less</span> '
+        '<span><b class="no-difference">○</b> no more than saying less</span>'
+    )
+    if any(point.interval is None for panel in panels for point in panel.points):
+        yield '<span><b class="undefined">×</b> no cut has its recall</span>'
+    yield "</p>"
+    for panel in panels:
+        drawn = frontier_drawing.svg(panel, numbered)
+        yield f'<figure class="wide"><figcaption><b>{escape(panel.task)}</b></figcaption>{drawn}</figure>'
+    if numbered:
+        yield frontier_drawing.key(arms)
+    yield "</section>"
 
 
 def _published(harnesses: Sequence[Harness] | None) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hallu_tasks.compare.comparison import Block, Contrast, MetricRow, RunComparison
+from hallu_tasks.compare.comparison import Block, MetricRow, RunComparison
 from hallu_tasks.compare.published import NONE, WARNING, Harness
 from hallu_tasks.report import cells
 from registry import terminal
@@ -42,12 +42,12 @@ def _warned(comparison: RunComparison) -> list[str]:
 
 def _text_by_metric(comparison: RunComparison) -> list[str]:
     head, speed = _head(comparison), _speed(comparison)
-    rows = [_cells(row) for block in comparison.blocks for row in block.rows]
+    rows = [_cells(row, len(comparison.arms)) for block in comparison.blocks for row in block.rows]
     widths = [max(len(line[column]) for line in (head, speed, *rows)) for column in range(len(head))]
     lines = [*cells.arm_lines(comparison), "", *_warned(comparison), *cells.legend(comparison), ""]
     lines.append(_aligned(head, widths))
     for block in comparison.blocks:
-        lines += [cells.title(block), *(_aligned(_cells(row), widths) for row in block.rows)]
+        lines += [cells.title(block), *(_aligned(_cells(row, len(comparison.arms)), widths) for row in block.rows)]
         lines += [f"  {reason}" for reason in cells.reasons(block, comparison.arms)]
         lines.append("")
     return [*lines, _aligned(speed, widths)]
@@ -58,7 +58,7 @@ def _markdown_by_metric(comparison: RunComparison) -> list[str]:
     lines = [_piped(head), _rule(head)]
     for block in comparison.blocks:
         lines.append(_piped([f"**{cells.title(block)}**", *[""] * (len(head) - 1)]))
-        lines += [_piped(_cells(row)) for row in block.rows]
+        lines += [_piped(_cells(row, len(comparison.arms))) for row in block.rows]
     return [*lines, _piped(_speed(comparison)), ""]
 
 
@@ -67,9 +67,9 @@ def _text_by_arm(comparison: RunComparison) -> list[str]:
     for block in comparison.blocks:
         rows = [_metric_head(block)]
         for number, arm in enumerate(comparison.arms):
-            rows.append([arm, *(cells.estimate(row.estimates[number]) for row in block.rows)])
+            rows.append([arm, *(cells.value(row, number) for row in block.rows)])
             if number:
-                rows.append(["", *(_contrast_cell(row.contrasts[number - 1]) for row in block.rows)])
+                rows.append(["", *(_change_cell(row, number) for row in block.rows)])
         lines += [cells.title(block), *_table(rows)]
         lines += [f"  {reason}" for reason in cells.reasons(block, comparison.arms)]
         lines.append("")
@@ -87,15 +87,13 @@ def _text_narrow(comparison: RunComparison, width: int) -> Iterator[str]:
         for row in block.rows:
             yield f"  {cells.label(row.metric)}"
             for number, arm in enumerate(comparison.arms):
-                shown = [f"    {arm.ljust(size)}", cells.estimate(row.estimates[number])]
+                shown = [cells.value(row, number)]
                 if number:
-                    contrast = row.contrasts[number - 1]
-                    shown += [
-                        cells.difference(contrast),
-                        f"p {cells.p_value(contrast.p_holm)}",
-                        cells.verdict(contrast),
-                    ]
-                yield from terminal.row(shown, width, " " * 8)
+                    change = cells.change(row, number)
+                    shown += [change.size, f"p {change.p_holm}" if change.p_holm else "", change.verdict]
+                if any(shown):
+                    kept = [cell for cell in shown if cell]
+                    yield from terminal.row([f"    {arm.ljust(size)}", *kept], width, " " * 8)
         for reason in cells.reasons(block, comparison.arms):
             yield from terminal.folded(f"  {reason}", width, "    ")
         yield ""
@@ -123,10 +121,10 @@ def _markdown_by_arm(comparison: RunComparison) -> list[str]:
         head = [*_metric_head(block), "tokens/s"]
         lines += [f"**{cells.title(block)}**", "", _piped(head), _rule(head)]
         for number, arm in enumerate(comparison.arms):
-            line = [cells.estimate(row.estimates[number]) for row in block.rows]
+            line = [cells.value(row, number) for row in block.rows]
             if number:
-                contrasts = (_contrast_cell(row.contrasts[number - 1]) for row in block.rows)
-                line = [f"{cell}<br>{contrast}" for cell, contrast in zip(line, contrasts)]
+                changes = (_change_cell(row, number) for row in block.rows)
+                line = ["<br>".join(filter(None, pair)) for pair in zip(line, changes)]
             lines.append(_piped([f"`{arm}`", *line, speeds[number]]))
         lines.append("")
     return lines
@@ -136,10 +134,13 @@ def _metric_head(block: Block) -> list[str]:
     return ["", *(cells.label(row.metric) for row in block.rows)]
 
 
-def _contrast_cell(contrast: Contrast) -> str:
-    """``+1.7 [0.6, 2.7], p 0.001, ▼ worse``: the difference and its Holm p; a verdict only where there is one."""
-    verdict = f", {cells.verdict(contrast)}" if contrast.verdict not in (None, "no difference") else ""
-    return f"{cells.difference(contrast)}, p {cells.p_value(contrast.p_holm)}{verdict}"
+def _change_cell(row: MetricRow, arm: int) -> str:
+    """``+1.7 [0.6, 2.7], p 0.001, ▼ worse``: the difference and its Holm p; a verdict where a difference is
+    found, and always beside the baseline's texts cut short."""
+    change = cells.change(row, arm)
+    p_holm = f"p {change.p_holm}" if change.p_holm else ""
+    told = change.verdict if change.found or (row.kind == "cut" and change.p_holm != "N/A") else ""
+    return ", ".join(filter(None, (change.size, p_holm, told)))
 
 
 def _head(comparison: RunComparison) -> list[str]:
@@ -148,12 +149,12 @@ def _head(comparison: RunComparison) -> list[str]:
     return ["", *comparison.arms, *(cell for title in titles for cell in (title, "Holm p", "verdict"))]
 
 
-def _cells(row: MetricRow) -> list[str]:
-    contrasts = ((cells.difference(one), cells.p_value(one.p_holm), cells.verdict(one)) for one in row.contrasts)
+def _cells(row: MetricRow, arms_count: int) -> list[str]:
+    arms = range(arms_count)
     return [
         cells.label(row.metric),
-        *map(cells.estimate, row.estimates),
-        *(cell for contrast in contrasts for cell in contrast),
+        *(cells.value(row, arm) for arm in arms),
+        *(cell for arm in arms[1:] for cell in cells.change(row, arm)[:3]),
     ]
 
 

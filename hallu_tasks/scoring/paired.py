@@ -31,9 +31,12 @@ __all__ = [
     "Comparison",
     "Estimate",
     "Ratio",
+    "check_settings",
     "compare",
     "compare_proportions",
+    "compared",
     "estimate",
+    "estimated",
     "holm",
     "least_p_value",
     "mcnemar",
@@ -94,7 +97,7 @@ def estimate(
     confidence: float = 95.0,
 ) -> Estimate:
     """Return a statistic of one run with a percentile bootstrap interval; arguments as in `compare`."""
-    _check_settings(resamples, confidence)
+    check_settings(resamples, confidence)
     (arm,) = summed([records], unit)
     draws = resampled([arm], statistic, resamples, seed)[0]
     return _estimate(arm, statistic, draws, confidence)
@@ -125,38 +128,51 @@ def compare(
     Raises `ValueError` for documents that are not in both arms, records with different columns, text fields
     that disagree, and unknown columns.
     """
-    _check_settings(resamples, confidence)
+    check_settings(resamples, confidence)
     arms = summed([a, b], unit)
     draws = resampled(arms, statistic, resamples, seed)
     left, right = (_estimate(arm, statistic, draw, confidence) for arm, draw in zip(arms, draws, strict=True))
-    reasons = {f"{name}.{key}": text for name, arm in (("a", left), ("b", right)) for key, text in arm.reasons.items()}
+    return compared(
+        left,
+        right,
+        draws[1] - draws[0],
+        differing=differing_count(arms[0], arms[1], statistic),
+        seed=seed,
+    )
+
+
+def compared(a: Estimate, b: Estimate, differences: Array, *, differing: int, seed: int) -> Comparison:
+    """Return the comparison of two estimates whose difference ``b - a`` has these draws, NaN where undefined.
+
+    `differing` is the number of units in which the two arms differ. Interval and p value are those of `compare`.
+    """
+    reasons = {f"{name}.{key}": text for name, one in (("a", a), ("b", b)) for key, text in one.reasons.items()}
     difference: float | None = None
     interval: Interval | None = None
     p_value: float | None = None
-    differences = _without_rounding(draws[1] - draws[0])
+    differences = _without_rounding(differences)
     defined = differences[np.isfinite(differences)]
-    if left.value is None or right.value is None:
+    if a.value is None or b.value is None:
         reasons |= dict.fromkeys(("difference", "interval", "p_value"), "a score is undefined")
     else:
-        difference = float(_without_rounding(np.array(right.value - left.value)))
-        if left.interval is None or right.interval is None or not len(defined):
+        difference = float(_without_rounding(np.array(b.value - a.value)))
+        if a.interval is None or b.interval is None or not len(defined):
             reasons |= dict.fromkeys(("interval", "p_value"), "a score has no interval")
         else:
-            interval = _percentiles(defined, confidence)
+            interval = _percentiles(defined, a.confidence)
             fewer = min(int(np.count_nonzero(side)) for side in (defined <= 0, defined >= 0))
-            least = least_p_value(differing_count(arms[0], arms[1], statistic))
-            p_value = min(1.0, max(least, 2 * (fewer + 1) / (len(defined) + 1)))
+            p_value = min(1.0, max(least_p_value(differing), 2 * (fewer + 1) / (len(defined) + 1)))
     return Comparison(
-        a=left,
-        b=right,
+        a=a,
+        b=b,
         difference=difference,
         interval=interval,
         p_value=p_value,
         test="paired percentile bootstrap over units",
-        confidence=confidence,
-        units_count=len(arms[0].matrix),
-        resamples_count=resamples,
-        undefined_count=resamples - len(defined),
+        confidence=a.confidence,
+        units_count=a.units_count,
+        resamples_count=len(differences),
+        undefined_count=len(differences) - len(defined),
         seed=seed,
         reasons=reasons,
     )
@@ -171,7 +187,7 @@ def proportion(
     `empty` is the reason that is given where none does. For documents that are independent of each other; where
     several share an image, use `estimate`.
     """
-    _check_settings(1, confidence)
+    check_settings(1, confidence)
     (arm,) = summed([records], None)
     return _wilson_estimate(_outcomes(arm, outcome), _counted(arm, among), empty, confidence)
 
@@ -290,7 +306,8 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p_values}
 
 
-def _check_settings(resamples: int, confidence: float) -> None:
+def check_settings(resamples: int, confidence: float) -> None:
+    """Raise `ValueError` for a number of resamples or a confidence that makes no sense."""
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples!r}")
     if resamples > MOST_RESAMPLES:
@@ -305,11 +322,16 @@ def _check_settings(resamples: int, confidence: float) -> None:
 def _estimate(arm: Arm, statistic: Statistic, draws: Array, confidence: float) -> Estimate:
     units = len(arm.matrix)
     value = float(arm.evaluate(statistic, np.ones((1, units)) @ arm.matrix)[0]) if units else math.nan
+    empty = statistic.empty if isinstance(statistic, Ratio) else "the statistic is undefined"
+    return estimated(value, draws, units, empty, confidence)
+
+
+def estimated(value: float, draws: Array, units: int, empty: str, confidence: float = 95.0) -> Estimate:
+    """Return the estimate of a value, NaN where undefined for the reason `empty`, that has these draws."""
     defined = draws[np.isfinite(draws)]
     reasons: dict[str, str] = {}
     if math.isnan(value):
-        empty = statistic.empty if isinstance(statistic, Ratio) else "the statistic is undefined"
-        reasons = dict.fromkeys(("value", "interval"), empty if units else "there are no documents")
+        reasons = dict.fromkeys(("value", "interval"), empty if units else NOTHING)
     elif units < 2 or not len(defined):
         reasons["interval"] = "a single unit has no spread" if units < 2 else "undefined in every resample"
     return Estimate(

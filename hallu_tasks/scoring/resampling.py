@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hallu_tasks.scoring.units import Arm, Array, Statistic
 
-__all__ = ["resampled"]
+__all__ = ["resampled", "sums"]
 
 _CHUNK = 500  # resamples drawn at once: bounds the memory without changing the draws
 _KEPT = 100_000_000  # bytes: larger draws and sums are not kept for the next statistic
@@ -65,6 +65,14 @@ def _kept_sums(
     for sums in result:
         sums.flags.writeable = False
     return result
+
+
+def sums(table: Array, resamples: int, seed: int) -> Iterator[Array]:
+    """Yield the columns of `table`, of shape (units, columns), summed over each resample, some resamples at a time.
+
+    The draws are those of `resampled` for as many units.
+    """
+    return (chunk[0] for chunk in _sums([table], resamples, seed, _CHUNK))
 
 
 def resampled(arms: list[Arm], statistic: Statistic, resamples: int, seed: int) -> list[Array]:

@@ -82,6 +82,8 @@ class _Read(Mapping[str, Array]):
 
 def differing_count(a: Arm, b: Arm, statistic: Statistic) -> int:
     """Return how many units differ between two arms in what the statistic reads."""
+    if not len(a.matrix):
+        return 0
     places = a.read_by(statistic)
     return int(np.count_nonzero((a.matrix[:, places] != b.matrix[:, places]).any(axis=1)))
 
