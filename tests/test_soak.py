@@ -41,4 +41,6 @@ def test_a_single_breath_of_memory_is_no_growth() -> None:
 def test_every_method_has_its_turns_in_the_warm_up(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         soak.main(["--documents", "100"])
-    assert "--documents 100: at least 7200, so that every method has two turns" in capsys.readouterr().err
+    turns = 2 * len(soak.CYCLE) * soak.BATCH * soak.BATCHES
+    said = f"--documents 100: at least {round(turns / soak.WARM)}, so that every method has two turns"
+    assert said in capsys.readouterr().err
