@@ -22,6 +22,7 @@ __all__ = [
     "Metric",
     "PerSample",
     "Record",
+    "Rescored",
     "Span",
     "by_default",
     "correct",
@@ -93,6 +94,22 @@ class Cuts:
 
 
 @dataclass(frozen=True)
+class Rescored:
+    """The same answers under other labels, as a task `kind` of its own.
+
+    `name` is that of the task or group with these labels, ``None`` for one that has none. `labels` are a task's, by
+    what `asked` finds in a record and its sample; ``None`` where the user has none; it raises `ValueError` for files
+    that are not right. `record` is a sample's under its label.
+    """
+
+    kind: Benchmark
+    name: Callable[[str], str | None]
+    labels: Callable[[str], Mapping[Hashable, str] | None]
+    asked: Callable[[Record, Sample], Hashable]
+    record: Callable[[Record, Sample, str], Record]
+
+
+@dataclass(frozen=True)
 class PerSample:
     """The metric that one document decides most directly: its name, the document's score, and the best one."""
 
@@ -103,8 +120,9 @@ class PerSample:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A kind of task, recognised by the columns of its records. `id` names it in code, `title` on the screen.
+    """A kind of task, recognised by the columns of its records, and by `lacks`, those of another kind that it has not.
 
+    `id` names it in code, `title` on the screen.
     `rule` is the field that names the scorer's rule, `image` the one that holds the image. `metrics` gives
     the rows for a task's records, and `documents` what `paired` takes: records and units by the same keys.
     `right` says whether a record is that of a right answer.
@@ -121,6 +139,7 @@ class Benchmark:
     documents: Callable[[Metric, Mapping[int, Record]], tuple[dict[Any, Record], dict[Any, Hashable]]]
     right: Callable[[Record], bool]
     per_sample: PerSample
+    lacks: frozenset[str] = frozenset()
     scored: Callable[[Mapping[int, Record]], Mapping[int, Record]] = dict
     """The records that count: a limited run may end in the middle of what is scored together."""
     completed: Callable[[Record, Sample], Record] = lambda record, sample: record
@@ -136,6 +155,8 @@ class Benchmark:
     group: Group | None = None
     cuts: Cuts | None = None
     """For captions: how an arm is compared with the baseline's cut short."""
+    rescored: Rescored | None = None
+    """The other labels under which the same answers can be scored again."""
     guard: bool = False
     """Whether it measures what a method must not harm; such are shown last."""
     resampled: str = "image"
@@ -150,7 +171,8 @@ class Benchmark:
 
     def written(self, sample: Sample) -> Record | None:
         """The record as it stands in the file."""
-        return next((record for record in sample.records.values() if self.columns <= record.keys()), None)
+        own = (record for record in sample.records.values() if self.columns <= record.keys())
+        return next((record for record in own if self.lacks.isdisjoint(record)), None)
 
 
 # What benchmarks share

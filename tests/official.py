@@ -19,6 +19,7 @@ from hallu_tasks.chair import data as coco_data
 from hallu_tasks.demo import task as demo
 from hallu_tasks.mme import data as mme_data
 from hallu_tasks.pope import data as pope_data
+from hallu_tasks.pope import relabelled
 from hallu_tasks.scoring import vocabulary
 
 STRATEGIES = ("random", "popular", "adversarial")
@@ -108,7 +109,7 @@ def pope(folder: Path, source: str = "coco") -> Path:
     files.mkdir(parents=True, exist_ok=True)
     for strategy in STRATEGIES:
         rows = pope_rows(strategy, names)
-        name = pope_data._FILES[source].format(strategy)
+        name = pope_data.FILES[source].format(strategy)
         # COCO's files have an object a line, the other two are one array.
         text = "\n".join(map(json.dumps, rows)) if source == "coco" else json.dumps(rows, indent=4)
         (files / name).write_text(text)
@@ -116,6 +117,19 @@ def pope(folder: Path, source: str = "coco") -> Path:
     for number, name in enumerate(names):
         if not (place / name).exists():
             pictures.write(place / name, number)
+    return folder
+
+
+def repope(folder: Path) -> Path:
+    """RePOPE's files beside POPE's: the last questions left out, and 40 of the others with the other label."""
+    names = [coco_name(image) for image in coco_ids()[-500:]]
+    files = folder / "repope" / "annotations"
+    files.mkdir(parents=True)
+    for strategy, count in relabelled.COUNTS.items():
+        rows = pope_rows(strategy, names)[:count]
+        for row in rows[:40]:
+            row["label"] = {"yes": "no", "no": "yes"}[row["label"]]
+        (files / relabelled.FILE.format(strategy)).write_text("\n".join(map(json.dumps, rows)) + "\n")
     return folder
 
 
@@ -250,4 +264,4 @@ def everything(folder: Path) -> Path:
         write(folder)
     for source in ("coco", "aokvqa", "gqa"):
         pope(folder, source)
-    return folder
+    return repope(folder)

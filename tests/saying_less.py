@@ -60,7 +60,7 @@ def captions(images: Images, seed: int, hallucinating: float = 1.0, talking: flo
         rate = np.minimum(hallucinating * images.prone * min(0.014 + 0.030 * place, 0.22), 0.9)
         wrong = generator.random(count) < rate
         left = (images.visible - named) / images.visible
-        new = (generator.random(count) < left * (0.85 if place < 3 else 0.65)) | (place == 0)
+        new = (generator.random(count) < left * (0.85 if place < 3 else 0.65)) | (named == 0)
         kind = np.where(wrong, HALLUCINATED, np.where(new, NEW, AGAIN))
         shown = place < sizes
         result[shown, place] = kind[shown]

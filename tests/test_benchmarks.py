@@ -36,6 +36,10 @@ def pope_record(number: int, right: bool) -> Record:
     return {"image_id": number // 6, **pope.record(label if right else "no" if label == "yes" else "Yes", label)}
 
 
+def repope_record(number: int, right: bool) -> Record:
+    return {**pope_record(number, right), "relabelled": 1}
+
+
 def mme_record(number: int, right: bool) -> Record:
     label = ("Yes", "No")[number % 2]
     said = label if right else "Perhaps"
@@ -78,6 +82,7 @@ def textvqa_record(number: int, right: bool) -> Record:
 KINDS: dict[str, tuple[Callable[[int, bool], Record], int]] = {
     "CHAIR": (chair_record, 1),
     "POPE": (pope_record, 6),
+    "RePOPE": (repope_record, 6),
     "MME": (mme_record, 2),
     "AMBER generative": (generative_record, 1),
     "AMBER discriminative": (discriminative_record, 6),

@@ -26,6 +26,8 @@ from hallu_tasks.data.folder import Folder
 from hallu_tasks.hallusion import data as hallusion
 from hallu_tasks.mme import data as mme
 from hallu_tasks.pope import data as pope
+from hallu_tasks.pope import relabelled
+from hallu_tasks.pope import repope_data as repope
 from hallu_tasks.textvqa import data as textvqa
 from registry.commands import cli
 from registry.task_search import task_folders
@@ -140,6 +142,47 @@ def test_pope_asks_three_thousand_questions(data, source, strategy):
     assert (asked in scene) == (document["answer"] == "yes")
 
 
+@pytest.mark.parametrize("strategy", pope.STRATEGIES)
+def test_repope_asks_what_is_left_of_pope_with_its_own_labels(data, strategy):
+    documents = repope.documents[strategy]
+    found, own = rows(documents).remove_columns("image"), rows(pope.documents["coco", strategy]).remove_columns("image")
+    count = relabelled.COUNTS[strategy]
+    turned = {"yes": "no", "no": "yes"}
+    expected = [
+        {**row, "answer": turned[row["answer"]] if place < 40 else row["answer"]} for place, row in enumerate(own)
+    ]
+    assert found.to_list() == expected[:count]
+    facts = documents.local(documents.folder()).facts
+    assert facts["beside POPE"] == f"{3000 - count} questions left out, 40 with the other label"
+
+
+def test_repope_needs_no_pope(damaged):
+    shutil.rmtree(damaged("pope"))
+    assert "beside POPE" not in repope.random.local(repope.random.folder()).facts
+
+
+def test_a_file_that_is_not_repope_s_is_named(damaged):
+    path = damaged("repope") / "annotations" / "coco_repope_random.json"
+    pope_file = path.parents[2] / "pope" / "output" / "coco" / "coco_pope_random.json"
+    lines = path.read_text().splitlines()
+    shutil.copy(pope_file, path)
+    with pytest.raises(ValueError, match=r"coco_repope_random.json holds 3,000 questions .* this is POPE's own file"):
+        rows(repope.random)
+    path.write_text("\n".join(lines[:-1]))
+    with pytest.raises(
+        ValueError, match=r"holds 2,773 questions instead of 2,774; take annotations/coco_repope_random"
+    ):
+        rows(repope.random)
+    path.write_text("\n".join([lines[1].replace('"question_id": 2', '"question_id": 1'), *lines[1:]]))
+    with pytest.raises(ValueError, match=r"1 ask something else under the same id \(.*line 1, question_id 1"):
+        rows(repope.random)
+    path.write_text("\n".join(lines[::-1]))
+    assert len(rows(repope.random)) == 2774
+    shutil.copy(path, path.with_name("coco_repope_popular.json"))
+    with pytest.raises(ValueError, match="coco_repope_random.json and coco_repope_popular.json are the same file"):
+        rows(repope.random)
+
+
 def test_pope_undoes_the_typo(damaged):
     path = damaged("pope") / "output" / "coco" / "coco_pope_random.json"
     path.write_text(path.read_text().replace("in the image?", "in the imange?", 144))
@@ -238,6 +281,7 @@ def test_a_missing_subtask_file_is_counted(damaged):
         ("coco", "annotations/instances_val2014.json", coco.seed_0, "no annotations/instances_val2014.json"),
         ("coco", FIRST, coco.seed_0, "499 of 500 images"),
         ("pope", "output/coco/coco_pope_random.json", pope.coco_random, "no file coco_pope_random.json"),
+        ("repope", "annotations/coco_repope_random.json", repope.random, "no file coco_repope_random.json"),
         ("mme", "existence/000000000001.png", mme.every, "no image 000000000001.jpg or .png"),
         ("amber", "data/relation.json", amber.generative, "no data/relation.json"),
         ("amber", "image/AMBER_7.jpg", amber.discriminative, "1003 of 1004 images.*AMBER_7.jpg"),

@@ -119,7 +119,15 @@ def test_compare_prints_both_arms(workplace):
 
 def test_tasks_are_listed_without_a_flag_and_can_be_switched_off(tmp_path):
     listed = run(BIN / "lmms-eval", "--model", "llava_vhr", "--tasks", "list", cwd=tmp_path)
-    groups = {"hallu_demo", "hallu_suite", "hallu_chair", "hallu_pope", "hallu_pope_aokvqa", "hallu_pope_gqa"}
+    groups = {
+        "hallu_demo",
+        "hallu_suite",
+        "hallu_chair",
+        "hallu_pope",
+        "hallu_pope_aokvqa",
+        "hallu_pope_gqa",
+        "hallu_repope",
+    }
     assert set((listed.stdout + listed.stderr).split()) >= {*table.TASKS, *groups, "hallu_demo_chair"}
     off = run(BIN / "lmms-eval", "--model", "llava_vhr", "--tasks", "list", cwd=tmp_path, HALLU_TASKS="0")
     assert "hallu_demo_chair" not in off.stdout + off.stderr

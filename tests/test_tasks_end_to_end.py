@@ -19,6 +19,7 @@ SHORT = ("hallu_suite", "hallu_mme_hallucination", "hallu_hallusion")
 REST = (
     "hallu_pope_aokvqa",
     "hallu_pope_gqa",
+    "hallu_repope",
     *(f"hallu_chair_s{seed}" for seed in (1, 2, 3, 4)),
     "hallu_chair_64",
     "hallu_textvqa_ocr",
@@ -113,7 +114,7 @@ def test_the_demo_model_sees_the_pictures(run):
 
 def test_a_group_has_the_mean_and_the_pooled_f1(run):
     found = scores(run(7, 1, 8))
-    for group in ("hallu_pope", "hallu_pope_aokvqa", "hallu_pope_gqa"):
+    for group in ("hallu_pope", "hallu_pope_aokvqa", "hallu_pope_gqa", "hallu_repope"):
         single = [found[f"{group}_{strategy}", "f1,none"] for strategy in official.STRATEGIES]
         assert found[group, "f1,none"] == pytest.approx(sum(single) / 3)
         assert isinstance(found[group, "f1_pooled,none"], float)

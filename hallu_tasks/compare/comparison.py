@@ -76,6 +76,7 @@ class Block:
 
     `limited` holds, where a run was cut short by ``--limit`` or ``--offset``, how many documents are compared and how
     many the task has. `frontier` is what the rows of kind ``cut`` are made of, and `uncut` says why there is none.
+    `rescored` names the task or group whose answers were scored again under other labels.
     """
 
     task: str
@@ -87,6 +88,7 @@ class Block:
     limited: tuple[int, int] | None = None
     frontier: Frontier | None = None
     uncut: str = ""
+    rescored: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from typing import Any
 
 from hallu_tasks.benchmark import Benchmark, Metric
 from hallu_tasks.benchmarks import table
-from hallu_tasks.compare import cuts, differences, groups
+from hallu_tasks.compare import cuts, differences, groups, rescored
 from hallu_tasks.compare.arms import baseline_first
 from hallu_tasks.compare.comparison import ALPHA, VS_CUT, Block, Contrast, MetricRow, RunComparison
 from hallu_tasks.runs.results import Run
@@ -64,7 +64,7 @@ def compare(
     grouped = groups.find(ordered, shared)
     if not every_metric:
         notes += [groups.parts(name, tasks) for name, tasks in grouped.items()]
-    blocks = tuple(_blocks(ordered, shared, grouped, every_metric, resamples, seed))
+    blocks = tuple(_blocks(ordered, shared, grouped, every_metric, resamples, seed, notes))
     comparison = RunComparison(
         tuple(arms), tuple(ordered), shared, _judged(blocks), tuple(found), tuple(notes), resamples, seed
     )
@@ -106,7 +106,7 @@ def _unread(blocks: Sequence[Block], runs: Sequence[Run], arms: Sequence[str]) -
     """What is to be said of yes/no answers that are neither, and whether it is a warning."""
     for block in blocks:
         benchmark = block.benchmark
-        if benchmark.unread is None:
+        if benchmark.unread is None or block.rescored:
             continue
         records = [list(_answered(run, block)) for run in runs]
         policy = str(records[0][0][benchmark.rule]) if benchmark.rule else benchmark.policy
@@ -156,20 +156,37 @@ def _blocks(
     every_metric: bool,
     resamples: int,
     seed: int,
+    notes: list[str],
 ) -> Iterator[Block]:
-    """A group where the first of its tasks would be, then each task; those of a group where all is asked for."""
+    """A group where the first of its tasks would be, then each task; those of a group where all is asked for.
+
+    Behind each stand the same answers under other labels, where the user has these; `notes` gets what is left out.
+    """
     for task, benchmark in shared.items():
         for name, tasks in grouped.items():
             if task == tasks[0]:
-                yield _group_block(name, tasks, benchmark, runs, resamples, seed)
+                by_task = {one: _records(one, benchmark, runs) for one in tasks}
+                yield _group_block(name, by_task, benchmark, runs, resamples, seed)
+                if again := rescored.found(name, by_task, benchmark, runs, shared, notes):
+                    block = _group_block(again.name, again.records, again.kind, runs, resamples, seed)
+                    yield replace(block, tasks=tasks, rescored=name, limited=again.limited)
         if every_metric or not any(task in tasks for tasks in grouped.values()):
-            yield _block(task, benchmark, runs, every_metric, resamples, seed)
+            records = _records(task, benchmark, runs)
+            yield _block(task, records, benchmark, runs, every_metric, resamples, seed)
+            if again := rescored.found(task, {task: records}, benchmark, runs, shared, notes):
+                block = _block(again.name, again.records[task], again.kind, runs, every_metric, resamples, seed)
+                yield replace(block, rescored=task, limited=again.limited)
 
 
 def _block(
-    task: str, benchmark: Benchmark, runs: Sequence[Run], every_metric: bool, resamples: int, seed: int
+    task: str,
+    records: Sequence[Mapping[int, Mapping[str, Any]]],
+    benchmark: Benchmark,
+    runs: Sequence[Run],
+    every_metric: bool,
+    resamples: int,
+    seed: int,
 ) -> Block:
-    records = _records(task, benchmark, runs)
     rows = []
     for metric in benchmark.metrics(records[0].values()):
         if metric.headline or every_metric:
@@ -186,10 +203,15 @@ def _block(
 
 
 def _group_block(
-    name: str, tasks: tuple[str, ...], benchmark: Benchmark, runs: Sequence[Run], resamples: int, seed: int
+    name: str,
+    by_task: Mapping[str, Sequence[Mapping[int, Mapping[str, Any]]]],
+    benchmark: Benchmark,
+    runs: Sequence[Run],
+    resamples: int,
+    seed: int,
 ) -> Block:
     assert benchmark.group is not None
-    by_task = {task: _records(task, benchmark, runs) for task in tasks}
+    tasks = tuple(by_task)
     records = [
         {(task, document): record for task in tasks for document, record in by_task[task][arm].items()}
         for arm in range(len(runs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hallu_tasks.benchmark import (
@@ -12,6 +13,7 @@ from hallu_tasks.benchmark import (
     Metric,
     PerSample,
     Record,
+    Rescored,
     by_default,
     correct,
     counts,
@@ -20,9 +22,12 @@ from hallu_tasks.benchmark import (
     unread,
     with_default,
 )
+from hallu_tasks.pope import answers, repope_data
+from hallu_tasks.pope.data import STRATEGIES
+from hallu_tasks.runs.results import Sample
 from hallu_tasks.scoring import pope, strategies, yesno
 
-__all__ = ["POPE"]
+__all__ = ["POPE", "REPOPE"]
 
 
 def _metrics(records: Iterable[Record]) -> list[Metric]:
@@ -57,7 +62,26 @@ def _by_strategy(records: Mapping[tuple[str, int], Record]) -> tuple[dict[Any, R
     return {key: {**record, **means[key]} for key, record in pooled.items()}, images
 
 
-POPE = Benchmark(
+def _relabelled_name(task: str) -> str | None:
+    names = {"hallu_pope": "hallu_repope", **{f"hallu_pope_{one}": f"hallu_repope_{one}" for one in STRATEGIES}}
+    return names.get(task)
+
+
+def _labels(task: str) -> dict[Hashable, str] | None:
+    found = repope_data.labels(task.rpartition("_")[2])
+    return None if found is None else {(str(image), text): label for (image, text), label in found.items()}
+
+
+def _asked(record: Record, sample: Sample) -> Hashable:
+    return str(record["image_id"]), answers.plain(sample.prompt)
+
+
+def _relabelled(record: Record, sample: Sample, label: str) -> Record:
+    again = pope.record(sample.answer, label, str(record["policy"]))
+    return {"image_id": record["image_id"], **again, "relabelled": 1}
+
+
+_POPE = Benchmark(
     id="pope",
     title="POPE",
     unit="percent",
@@ -73,4 +97,13 @@ POPE = Benchmark(
     completed=with_default,
     unread=unread,
     group=Group(_group, _by_strategy),
+)
+
+REPOPE = replace(_POPE, id="repope", title="RePOPE", columns=_POPE.columns | {"relabelled"})
+"""POPE's questions with labels made again."""
+
+POPE = replace(
+    _POPE,
+    lacks=frozenset({"relabelled"}),
+    rescored=Rescored(REPOPE, _relabelled_name, _labels, _asked, _relabelled),
 )

@@ -17,7 +17,7 @@ __all__ = ["MOST_COLUMNS", "lines", "scores"]
 MOST_COLUMNS = 4
 """More strategies than this, with their pooled scores, do not fit side by side and get a further table."""
 
-_COUNTED = {"by_default": "by default"}
+_COUNTED = {"by_default": "by default", "left_out": "left out", "turned": "other label"}
 
 
 def scores(

@@ -15,13 +15,13 @@ from hallu_tasks.data.documents import Documents, Hub, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
 from hallu_tasks.pope import answers
 
-__all__ = ["COUNT", "STRATEGIES", "documents"]
+__all__ = ["COUNT", "FILES", "STRATEGIES", "documents"]
 
 STRATEGIES = ("random", "popular", "adversarial")
 COUNT = 3_000
 """Questions of a strategy."""
 
-_FILES = {
+FILES = {
     "coco": "coco_pope_{}.json",
     "aokvqa": "aokvqa_pope_seem_{}.json",
     "gqa": "gqa_pope_seem_{}.json",
@@ -44,14 +44,14 @@ def _source(name: str) -> Source:
     return Source(
         folder="pope",
         title=f"POPE on {_TITLES[name]} images",
-        layout=(*(_FILES[name].format(strategy) for strategy in STRATEGIES), _PLACES[name]),
+        layout=(*(FILES[name].format(strategy) for strategy in STRATEGIES), _PLACES[name]),
         obtain=("https://github.com/RUCAIBox/POPE (its folder output)", *_OBTAIN[name]),
         licence="questions MIT; the images have their own terms (Flickr authors)",
     )
 
 
 def _read(name: str, strategy: str, folder: Folder) -> Local:
-    path = folder.anywhere(_FILES[name].format(strategy))
+    path = folder.anywhere(FILES[name].format(strategy))
     _require_own(path, name, strategy)
     questions = answers.questions(str(path), strategy)
     if len(questions) != COUNT:
@@ -86,7 +86,7 @@ def _read(name: str, strategy: str, folder: Folder) -> Local:
 
 def _require_own(path: Path, name: str, strategy: str) -> None:
     """Raise `ValueError` when the file beside it for another strategy has the same content."""
-    others = (path.with_name(_FILES[name].format(other)) for other in STRATEGIES if other != strategy)
+    others = (path.with_name(FILES[name].format(other)) for other in STRATEGIES if other != strategy)
     for other in others:
         if other.is_file() and checksum(other) == checksum(path):
             raise ValueError(f"{path} and {other.name} are the same file; fetch them again, one a strategy")
@@ -107,7 +107,7 @@ def _documents(name: str, strategy: str) -> Documents:
     return Documents(_source(name), functools.partial(_read, name, strategy), hub)
 
 
-documents = {(name, strategy): _documents(name, strategy) for name in _FILES for strategy in STRATEGIES}
+documents = {(name, strategy): _documents(name, strategy) for name in FILES for strategy in STRATEGIES}
 """The documents of each image source and strategy."""
 
 coco_random, coco_popular, coco_adversarial = (documents["coco", strategy] for strategy in STRATEGIES)

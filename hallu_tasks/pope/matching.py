@@ -17,15 +17,19 @@ from hallu_tasks.scoring.keyed import name_some
 __all__ = ["caution", "matched", "pairs", "strategies"]
 
 
-def pairs(answer_files: Sequence[str], question_files: Sequence[str]) -> list[tuple[str, str, str]]:
+def pairs(
+    answer_files: Sequence[str], question_files: Sequence[str], what: str = "answer"
+) -> list[tuple[str, str, str]]:
     """Return (strategy, answer file, question file), the files paired in the order in which they were given.
+
+    `what` is what the first ones hold, for errors.
 
     Raises `ValueError` for different numbers of files, a file given twice, and a pair whose names say different
     strategies.
     """
     if len(answer_files) != len(question_files):
         raise ValueError(
-            f"{len(answer_files)} answer files for {len(question_files)} question files; give one answer file for "
+            f"{len(answer_files)} {what} files for {len(question_files)} question files; give one {what} file for "
             "each question file, in the same order"
         )
     for files in (answer_files, question_files):
@@ -36,7 +40,7 @@ def pairs(answer_files: Sequence[str], question_files: Sequence[str]) -> list[tu
         theirs, ours = _strategies_in(answered), _strategies_in(asked)
         if len(theirs) == len(ours) == 1 and theirs != ours:
             raise ValueError(
-                f"{answered} ({theirs[0]}) stands beside {asked} ({ours[0]}); give the answer files in the order of "
+                f"{answered} ({theirs[0]}) stands beside {asked} ({ours[0]}); give the {what} files in the order of "
                 "the question files"
             )
     return named

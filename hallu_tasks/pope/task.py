@@ -20,6 +20,11 @@ def process_results(doc: Mapping[str, Any], results: list[str]) -> dict[str, Rec
     return dict.fromkeys([*pope.STATISTICS, "f1_pooled", "unparsed_count", "by_default_count"], record)
 
 
+def process_relabelled(doc: Mapping[str, Any], results: list[str]) -> dict[str, Record]:
+    """`process_results` for a question with RePOPE's label."""
+    return {metric: {**record, "relabelled": 1} for metric, record in process_results(doc, results).items()}
+
+
 def _score(name: str) -> Callable[[Iterable[Record]], float | None]:
     def score(records: Iterable[Record]) -> float | None:
         value: float | None = pope.aggregate(records)[name]

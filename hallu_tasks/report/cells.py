@@ -80,7 +80,8 @@ def title(block: Block) -> str:
         counted += f" on {block.images_count} image{'s' if block.images_count > 1 else ''}"
     group = f", means of {len(block.tasks)} strategies" if block.tasks else ""
     limited = "; limited: {} of {} documents".format(*block.limited) if block.limited else ""
-    return f"{block.task}: {block.benchmark.title} in {block.benchmark.unit}{group}; {counted}{limited}"
+    rescored = f"; the answers of {block.rescored} scored again" if block.rescored else ""
+    return f"{block.task}: {block.benchmark.title} in {block.benchmark.unit}{group}; {counted}{limited}{rescored}"
 
 
 def label(metric: Metric) -> str:

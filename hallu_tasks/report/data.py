@@ -53,6 +53,7 @@ def as_json(comparison: RunComparison) -> str:
                 "task": block.task,
                 **({"subtasks": block.tasks} if block.tasks else {}),
                 "benchmark": block.benchmark.title,
+                **({"answers_of": block.rescored} if block.rescored else {}),
                 "documents_count": block.documents_count,
                 "images_count": block.images_count,
                 "limited": block.limited and {"compared": block.limited[0], "documents": block.limited[1]},
