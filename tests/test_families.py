@@ -89,6 +89,10 @@ def differ(found, other):
 @acting
 def test_the_contract(family, method):
     report = assert_contract(method, families=[family], reference=equations.REFERENCES.get(method))
+    if family in report.refused:
+        # What auto takes may lack a part, and is refused when it is loaded.
+        assert family == "auto"
+        return
     assert {"identity", "it acts", "batches", "backends", "beams", "clean exit"} <= set(report.checks[family])
     assert ("reference" in report.checks[family]) == (method in equations.REFERENCES)
 
