@@ -109,20 +109,26 @@ class Layout:
         return self.rows_without_image < self.rows
 
     @cached_property
-    def _text(self) -> Tensor:
-        """(B, L): neither padding nor image, in rows with an image."""
+    def first(self) -> Tensor:
+        """(B, L): the first column of each row that is no padding."""
+        real = ~self.padding
+        return real & (real.cumsum(1) == 1)
+
+    @cached_property
+    def text(self) -> Tensor:
+        """(B, L): neither padding nor image; False throughout in a row without an image."""
         text = ~self.image & ~self.padding & self.has_image[:, None]
         return text if self.ignored is None else text & ~self.ignored
 
     @cached_property
     def after(self) -> Tensor:
         """(B, L): text behind the last image column; False throughout in a row without an image."""
-        return (self.image.flip(1).cumsum(1).flip(1) == 0) & self._text
+        return (self.image.flip(1).cumsum(1).flip(1) == 0) & self.text
 
     @cached_property
     def before(self) -> Tensor:
         """(B, L): text in front of the first image column; False throughout in a row without an image."""
-        return (self.image.cumsum(1) == 0) & self._text
+        return (self.image.cumsum(1) == 0) & self.text
 
     @cached_property
     def _last(self) -> Tensor | None:
@@ -184,6 +190,16 @@ class Columns:
     def visible(self) -> Tensor:
         """Not padding."""
         return self._extended(~self._layout.padding, generated=True)
+
+    @cached_property
+    def first(self) -> Tensor:
+        """The first column of each row that is no padding."""
+        return self._extended(self._layout.first)
+
+    @cached_property
+    def text(self) -> Tensor:
+        """Neither padding nor image, generated tokens included; False throughout in a row without an image."""
+        return self._extended(self._layout.text, generated=True) & self._layout.has_image[:, None]
 
     @cached_property
     def before(self) -> Tensor:

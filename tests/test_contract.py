@@ -184,7 +184,7 @@ PRECISION = {torch.float32: 1e-5, torch.float16: 0.01, torch.bfloat16: 0.05}
 """Of the range of a row's logits: what rounding may move them by between two backends."""
 CHOSEN_ALIKE = {torch.float32: 4, torch.float16: 3, torch.bfloat16: 2}
 """Rows, of four, in which both backends have to make a method choose the same at every token; CPUs round otherwise."""
-WITHOUT_LIMIT = {name: {"beta": 1e-30} for name in CONTRASTING}
+WITHOUT_LIMIT = {name: {"beta": 1e-30} for name in METHODS if registry.methods()[name].parameter("beta")}
 """Settings under which no token is too implausible to have a logit."""
 FORCED = torch.randint(4, 64, (4, 4), generator=torch.Generator().manual_seed(9))
 

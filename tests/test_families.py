@@ -101,6 +101,10 @@ def test_the_contract(family, method):
         less["steps"] = STEPS
     reference = equations.REFERENCES.get(method)
     report = assert_contract(method, families=[family], reference=reference, **less)
+    if family in report.refused:
+        # What auto takes may lack a part, and is refused when it is loaded.
+        assert family == "auto"
+        return
     ran = set(report.checks[family])
     beams = set() if decides else {"beams"}
     assert {"identity", "it acts", "batches", "backends", "clean exit", *beams} <= ran or not whole

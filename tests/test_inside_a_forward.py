@@ -14,7 +14,7 @@ import registry
 from hallu_models import processing, self_check
 from hallu_models.attaching import attach
 from hallu_models.hosts import generate
-from hallu_models.interventions import Intervention, LayerStep, LogitsStep, Negative, Prompt
+from hallu_models.interventions import Intervention, LayerStep, Layout, LogitsStep, Negative, Prompt
 from hallu_models.loading import inspect
 from hallu_models.self_check.proof import INSIDE
 from hallu_models.testing.questions import conversations, host
@@ -129,3 +129,44 @@ def test_where_nothing_was_given_it_is_said():
         ValueError, match="layer 3: only hooks that edit what a part of a layer gives have a block_input"
     ):
         _ = step.block_input
+
+
+@dataclass(frozen=True)
+class Looking(Intervention):
+    """Looks at the last row's attention and at what its heads would give, and edits nothing."""
+
+    name: ClassVar[str] = "looking"
+    layers: str = "2"
+    seen: list[Tensor] = field(default_factory=list, compare=False)
+
+    def row_attention(self, attention: Tensor, at: LayerStep) -> Tensor:
+        assert at.attended is not None
+        self.seen.append(at.attended(attention))
+        return attention
+
+
+class Comparing(Looking):
+    def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
+        torch.testing.assert_close(self.seen[-1], at.layout.last_row(outputs), atol=1e-5, rtol=1e-5)
+        return outputs
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_a_row_that_is_handed_back_is_the_backends_own(kv_heads):
+    """To the last bit, in half precision too."""
+    model, batch = tiny_llava(kv_heads), prompts(MIXED)
+    for dtype, looking in ((torch.float32, Comparing()), (torch.float16, Looking())):
+        model, batch["pixel_values"] = model.to(dtype), batch["pixel_values"].to(dtype)
+        with torch.no_grad():
+            _, plain = generate.scored(model, batch, 4)
+            with attach(model, looking, check=False):
+                assert torch.equal(generate.scored(model, batch, 4)[1], plain)
+        assert len(looking.seen) == 4
+
+
+def test_the_first_column_is_no_padding_and_text_is_neither_image_nor_padding():
+    ids = torch.tensor([[0, 0, 7, 3, 3, 8], [7, 3, 8, 3, 8, 9], [0, 7, 8, 9, 9, 9]])
+    layout = Layout.from_ids(ids, (ids != 0).long(), {3})
+    columns = layout.columns(7)
+    assert columns.first.int().tolist() == [[0, 0, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0]]
+    assert columns.text.int().tolist() == [[0, 0, 1, 0, 0, 1, 1], [1, 0, 1, 0, 1, 1, 1], [0] * 7]

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from hallu_models.engines.step import LayerStep, restored
 from hallu_models.hosts import parts
 from hallu_models.hosts.host import Host
-from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.layout import Layout
 
 
@@ -38,24 +37,7 @@ class HiddenPoint:
         return restored(edited.to(hidden.dtype), hidden, layout)
 
 
-def _layer(host: Host, number: int) -> nn.Module:
-    if not host.closed:
-        return parts.layer_of(host.decoder, host.attention[number])
-    # Some layers have no attention of their own, but all are in one list.
-    layers = parts.layers_of(host.decoder, host.attention[0])
-    if len(layers) != host.depth:
-        raise HostMismatch(f"the decoder's list holds {len(layers)} layers, not {host.depth}")
-    return layers[number]
-
-
-def _feed_forward(host: Host, number: int) -> nn.Module:
-    if not host.closed:
-        return parts.feed_forward(_layer(host, number), host.attention[number])
-    with_attention = parts.layer_of(host.decoder, host.attention[0])
-    return _layer(host, number).get_submodule(parts.feed_forward_name(with_attention, host.attention[0]))
-
-
 ATTENTION_OUTPUT = HiddenPoint("attention output", "attention_output", lambda host, number: host.attention[number])
-FEED_FORWARD_OUTPUT = HiddenPoint("feed-forward output", "feed_forward_output", _feed_forward)
-LAYER_OUTPUT = HiddenPoint("layer output", "layer_output", _layer)
+FEED_FORWARD_OUTPUT = HiddenPoint("feed-forward output", "feed_forward_output", parts.block)
+LAYER_OUTPUT = HiddenPoint("layer output", "layer_output", parts.layer)
 HIDDEN_STATES = (ATTENTION_OUTPUT, FEED_FORWARD_OUTPUT, LAYER_OUTPUT)

@@ -90,6 +90,10 @@ class Lens:
         found = self.project(torch.stack([self._seen[layer].to(home) for layer in chosen], dim=1), normed)
         return found[:, 0] if isinstance(layers, int) else found
 
+    def hidden(self, layer: int) -> Tensor:
+        """(B, D) of the last position that a layer hands on."""
+        return self._seen[layer]
+
     def project(self, hidden: Tensor, normed: bool = True) -> Tensor:
         """Logits (..., V) in float32 of hidden states (..., D)."""
         assert self._finish is not None

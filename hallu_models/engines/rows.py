@@ -7,6 +7,8 @@ the method before left them, one softmax follows, then each edits the attention.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,19 +65,20 @@ def replaced(outputs: Tensor, row: Tensor, layout: Layout) -> Tensor:
 def edit(here: Attending, methods: Sequence[Any]) -> None:
     """Edit the last row of a layer."""
     call, layout = here.call, here.layout
-    steps = [(item, here.at(item)) for item in methods]
+    attended = partial(output, call)
+    steps = [(item, replace(here.at(item), attended=attended)) for item in methods]
     raw = scores(call, layout, steps[0][1].columns)
     edited = raw
     for item, at in steps:
         edited = restored(item.row_scores(edited, at), raw, layout)
     plain = edited.softmax(dim=-1)
-    attended = plain
+    made = plain
     for item, at in steps:
-        attended = restored(item.row_attention(attended, at), plain, layout)
-    if edited is raw and attended is plain:
-        # Methods that only looked leave the row to the backend.
+        made = restored(item.row_attention(made, at), plain, layout)
+    if edited is raw and made is plain:
+        # Methods have looked at the row and handed it back, so what the backend makes of it stands.
         return
-    new = output(call, attended)
+    new = output(call, made)
     if call.query.shape[2] == 1 and not layout.rows_without_image:
         here.outputs = new[:, None]
     else:

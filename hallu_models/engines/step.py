@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hallu_models.engines.inside import Inside
 from hallu_models.layout import Columns, Layout
 
 
@@ -92,7 +93,8 @@ class LayerStep:
     one layer stores, later layers find. ``record`` keeps a value for the observations. ``rows`` (B, R) marks the rows
     of a block that are edited, where a hook is given blocks of rows. ``project`` is there in ``layer_output`` of the
     method's ``early_layers``: logits (B, V) in float32 that the output embeddings make of hidden states (B, D), behind
-    the decoder's last norm.
+    the decoder's last norm. ``attended`` is there in ``row_scores`` and ``row_attention``: head outputs (B, H, d) that
+    another attention (B, H, Lk) of the last row would give; nothing is edited by it.
     """
 
     layer: int
@@ -106,6 +108,7 @@ class LayerStep:
     rows: Tensor | None = None
     project: Callable[[Tensor], Tensor] | None = None
     given: Callable[[], Tensor] | None = None
+    attended: Callable[[Tensor], Tensor] | None = None
 
     @property
     def block_input(self) -> Tensor:
@@ -127,7 +130,7 @@ class LogitsStep:
     """One position whose next token is predicted. ``step`` counts generated tokens, from 0.
 
     ``generation`` and ``record`` are those of :class:`LayerStep`. ``early`` gives logits of earlier layers, and
-    ``layers`` are those of the method's ``early_layers``.
+    ``layers`` are those of the method's ``early_layers``. ``inside`` holds what the model is made of.
     """
 
     step: int
@@ -139,6 +142,7 @@ class LogitsStep:
     on, behind the decoder's last norm or without it; ``early(layers)`` those of several, (B, n, V), for the price of
     little more than one; of the layers in the method's ``early_layers``."""
     layers: tuple[int, ...] = ()
+    inside: Inside | None = None
 
 
 def restored(edited: Tensor, plain: Tensor, layout: Layout) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hallu_models.hosts.host import Host
 from hallu_models.hosts.mismatch import HostMismatch
 
 
@@ -22,6 +23,50 @@ def layer_of(decoder: nn.Module, attention: nn.Module) -> nn.Module:
     """The layer that an attention module belongs to: the item of the decoder's list that holds it."""
     found = layers_of(decoder, attention)
     return next(item for item in found if any(part is attention for part in item.modules()))
+
+
+def layer(host: Host, number: int) -> nn.Module:
+    """A layer by its number; some have no attention of their own, but all are in one list."""
+    if not host.closed:
+        return layer_of(host.decoder, host.attention[number])
+    found = layers_of(host.decoder, host.attention[0])
+    if len(found) != host.depth:
+        raise HostMismatch(f"the decoder's list holds {len(found)} layers, not {host.depth}")
+    return found[number]
+
+
+def block(host: Host, number: int) -> nn.Module:
+    """The feed-forward block of a layer by its number; a layer without attention names it as the others do."""
+    if not host.closed:
+        return feed_forward(layer(host, number), host.attention[number])
+    name = feed_forward_name(layer_of(host.decoder, host.attention[0]), host.attention[0])
+    return layer(host, number).get_submodule(name)
+
+
+def norms(layer: nn.Module, attention: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """The norms in front of attention and in front of the feed-forward block: a layer's only parts with vectors alone.
+
+    Raises HostMismatch where there are fewer or more: blocks that run side by side, or norms behind them.
+    """
+    found = [part for part in layer.children() if (own := list(part.parameters())) and all(w.ndim == 1 for w in own)]
+    if len(found) != 2:
+        raise HostMismatch(
+            f"a layer of type {type(layer).__name__} has {len(found) or 'no'} norms, not one in front of attention and "
+            "one in front of the feed-forward block"
+        )
+    return found[0], found[1]
+
+
+def output_projection(attention: nn.Module) -> nn.Module:
+    """The last matrix of an attention module, which makes hidden states of its heads' outputs.
+
+    Raises HostMismatch where that is not its last one.
+    """
+    found = [part for part in attention.children() if isinstance(part, nn.Linear)]
+    entering = {part.in_features for part in found[:-1]}
+    if not found or entering != {found[-1].out_features}:
+        raise HostMismatch(f"an attention of type {type(attention).__name__} does not end with its output projection")
+    return found[-1]
 
 
 def feed_forward(layer: nn.Module, attention: nn.Module) -> nn.Module:

@@ -187,6 +187,10 @@ class Intervention:
         """
         return ()
 
+    def inside_layers(self, depth: int) -> tuple[int, ...]:
+        """Layers whose parts ``at.inside`` is to run hidden states of the method's through, in :meth:`token_logits`."""
+        return ()
+
     def token_logits(self, logits: Tensor, at: LogitsStep) -> Tensor:
         """Edit the next-token logits (B, V), in float32."""
         return logits

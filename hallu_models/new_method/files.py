@@ -44,7 +44,7 @@ mechanism:
   - {claim} [?]
 cost: not measured
 
-# What the model has to have, of: attention, feed_forward, image_grid, other_images.
+# What the model has to have, of: attention, feed_forward, image_grid, norms_in_front, other_images.
 uses: [{uses}]
 
 # Settings at which it is the plain model, and at which it acts visibly on four layers; the test uses both.

@@ -167,6 +167,27 @@ EARLY_LAYERS = Sketch(
     layers=None,
     extra="EARLY = 1\n",
 )
+INSIDE_LAYERS = Sketch(
+    "Lets the last layer's feed-forward block read twice.",
+    "LogitsStep",
+    """
+    def early_layers(self, depth: int) -> tuple[int, ...]:
+        return (depth - 1,)
+
+    def inside_layers(self, depth: int) -> tuple[int, ...]:
+        return (depth - 1,)
+
+    def token_logits(self, logits: Tensor, at: LogitsStep) -> Tensor:
+        (last,), inside = at.layers, at.inside
+        assert inside is not None
+        once = inside.hidden(last)
+        twice = once + inside.feed_forward(last, once)
+        return torch.lerp(logits, inside.predict(inside.last_norm(twice)), self.strength)
+""",
+    "norms_in_front",
+    default=0.5,
+    layers=None,
+)
 CONTRAST = Sketch(
     "Contrasts the prediction with that for another image.",
     "LogitsStep, Negative, Prompt, plausible",
@@ -301,6 +322,7 @@ SKETCHES = {
     "read": READ,
     "token_logits": TOKEN_LOGITS,
     "early_layers": EARLY_LAYERS,
+    "inside_layers": INSIDE_LAYERS,
     "contrast": CONTRAST,
     "negative": CONTRAST,
     "negative_methods": NEGATIVE_METHODS,

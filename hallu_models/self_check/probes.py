@@ -27,6 +27,7 @@ class Seen:
     problems: list[str] = field(default_factory=list)
     passed: dict[int, Tensor] = field(default_factory=dict)
     handed_on: dict[int, Tensor] = field(default_factory=dict)
+    inner: dict[str, Tensor] = field(default_factory=dict)
 
     def require(self, holds: bool, otherwise: str) -> None:
         if not holds:
@@ -204,6 +205,50 @@ class InsideProbe(LayerOutputProbe):
             found <= self.tolerance,
             f"logits of the last layer are others inside of a forward than behind it, by {found:.2g} of their range",
         )
+        return logits
+
+
+class PartsProbe(Probe):
+    """A layer made again of its own parts, for the last position."""
+
+    name: ClassVar[str] = "self-check of parts of layers"
+
+    def early_layers(self, depth: int) -> tuple[int, ...]:
+        return (self.where[0] - 1, self.where[0], depth - 1)
+
+    def inside_layers(self, depth: int) -> tuple[int, ...]:
+        return self.where
+
+    def row_attention(self, attention: Tensor, at: LayerStep) -> Tensor:
+        assert at.attended is not None
+        self.note(at)
+        self.seen.inner["heads"] = at.attended(attention)
+        return self.edited(attention)
+
+    def attention_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
+        self.seen.inner.update(added=at.layout.last_row(hidden), normed=at.layout.last_row(at.block_input))
+        return hidden
+
+    def token_logits(self, logits: Tensor, at: LogitsStep) -> Tensor:
+        assert at.inside is not None
+        if at.step == STEPS - 1:
+            return logits
+        inside, inner, (before, layer, last) = at.inside, self.seen.inner, at.layers
+        between = inside.hidden(before) + inner["added"]
+        made = {
+            "the norm in front of attention": (inside.attention_norm(layer, inside.hidden(before)), inner["normed"]),
+            "the output projection": (inside.output_projection(layer, inner["heads"]), inner["added"]),
+            "the feed-forward block": (between + inside.feed_forward(layer, between), inside.hidden(layer)),
+            "the last norm": (inside.predict(inside.last_norm(inside.hidden(last))), logits),
+        }
+        # Odd rows are edited in the prefill.
+        rows = slice(None, None, self.copies if at.step == 0 else 1)
+        for part, (found, expected) in made.items():
+            difference = apart(found[rows], expected[rows])
+            self.seen.require(
+                difference <= self.tolerance,
+                f"{part} gives other states than in the model's own forward, by {difference:.2g} of their range",
+            )
         return logits
 
 

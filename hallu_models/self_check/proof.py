@@ -47,6 +47,7 @@ from hallu_models.self_check.probes import (
     LayerOutputProbe,
     LogitsProbe,
     MapProbe,
+    PartsProbe,
     PassProbe,
     Probe,
     RowProbe,
@@ -60,7 +61,7 @@ from hallu_models.self_check.probes import (
 from hallu_models.session import Session
 
 BRANCH, PASSES, LOGITS, DECODING = "negative branch", "passes", "token logits", "decoding"
-EARLY, INSIDE = "early logits", "early logits inside a forward"
+EARLY, INSIDE, PARTS = "early logits", "early logits inside a forward", "parts of layers"
 PROBES: dict[str, Callable[..., Probe]] = {
     HIDING.name: HidingProbe,
     VALUES.name: ValueProbe,
@@ -74,6 +75,7 @@ PROBES: dict[str, Callable[..., Probe]] = {
     PASSES: PassProbe,
     EARLY: EarlyProbe,
     INSIDE: InsideProbe,
+    PARTS: PartsProbe,
     LOGITS: LogitsProbe,
     BRANCH: BranchProbe,
     DECODING: DecodingProbe,
@@ -124,6 +126,7 @@ def engines_of(interventions: Sequence[Intervention], depth: int) -> tuple[str, 
             used.update([PASSES] if item.overrides("read") or item.overrides("negative") else [])
         if item.early_layers(depth):
             used.update([EARLY, INSIDE] if item.overrides(LAYER_OUTPUT.hook) else [EARLY])
+        used.update([PARTS] if item.inside_layers(depth) else [])
         used.update([LOGITS] if item.overrides("token_logits") else [])
         used.update([DECODING] if item.overrides("decode") else [])
         if item.contrasts():
@@ -267,12 +270,22 @@ class _Check:
                 where = tuple(range(min(2, depth)))
             elif engine in (EARLY, INSIDE):
                 where = ends[-1:]
-            elif engine in SHARED and len(found := [one for one in self.engines if one in SHARED]) > 1:
-                # One would undo the other.
-                where = (range(depth)[found.index(engine)],) if engine != found[-1] else ends[-1:]
+            elif (own_layer := self.apart(engine)) is not None:
+                where = (own_layer,)
+            elif engine == PARTS:
+                where = ends[-1:]
             # The first prompt is the padded one: where rows have no copies, it stays as it is.
             own = (number if self.copies > 1 else self.rows - 1) % self.rows
             yield PROBES[engine](where=where, own=own, copies=self.copies, tolerance=self.tolerance)
+
+    def apart(self, engine: str) -> int | None:
+        """The one layer of an engine that another would undo, or that would undo another; None where none does."""
+        # The last row is what the parts of a layer are tried on.
+        used = [LAST_ROW.name if one == PARTS else one for one in (*self.engines, engine)]
+        found = [one for one in SHARED if one in used]
+        if used[-1] not in found or len(found) < 2:
+            return None
+        return self.host.depth - 1 if used[-1] == found[-1] else found.index(used[-1])
 
     def decode(self, tokens: Tensor, plain: Tensor) -> float:
         """Largest difference of the logits that a decoding policy is given."""

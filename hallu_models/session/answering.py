@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hallu_models.engines import branches
 from hallu_models.engines.hidden import HiddenPoint
+from hallu_models.engines.inside import Inside
 from hallu_models.engines.lens import EMBEDDINGS, Lens
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.engines.rows import replaced
@@ -68,6 +69,11 @@ class Answering:
         self._negative: Rows | None = None
         """The branch's rows, where these are edited."""
         self._lens = Lens(host, plan.early) if plan.early else None
+        self._inside = {
+            item.name: Inside(host, layers, self._lens.hidden, partial(self._lens.project, normed=False))
+            for item in plan.methods
+            if self._lens is not None and (layers := item.inside_layers(host.depth))
+        }
         self._collect: Collector | None = None
         self._uncached: Tensor | None = None
         """Ids of the last forward where it was outside of generate() and left no cache to go on from."""
@@ -208,7 +214,8 @@ class Answering:
     def _logits_step(self, item: Intervention, layout: Layout) -> LogitsStep:
         memory, name = self.memory, item.name
         early, layers = partial(self._early, name), item.early_layers(self.host.depth)
-        return LogitsStep(self.step, layout, memory.generation[name], memory.recorder(name), early, layers)
+        generation, record, inside = memory.generation[name], memory.recorder(name), self._inside.get(name)
+        return LogitsStep(self.step, layout, generation, record, early, layers, inside)
 
     def _early(self, name: str, layers: int | Sequence[int], normed: bool = True) -> Tensor:
         if self._lens is None:

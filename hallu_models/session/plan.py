@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from hallu_models.engines.hidden import HIDDEN_STATES, LAYER_OUTPUT, HiddenPoint
+from hallu_models.engines.inside import Inside
 from hallu_models.engines.lens import Lens
 from hallu_models.engines.point import AttentionPoint
 from hallu_models.engines.points import IN_ATTENTION
@@ -104,6 +107,12 @@ class Plan:
 
     def _require_parts(self, host: Host) -> None:
         """Find the parts of the model that methods act on."""
+        for item in self.methods:
+            try:
+                if layers := item.inside_layers(host.depth):
+                    Inside(host, layers, _nothing, _nothing)
+            except (HostMismatch, IndexError) as error:
+                raise _lacks(host, item.name, "parts of layers", error) from error
         for (point, layer), methods in self.hidden.items():
             try:
                 point.part(host, layer)
@@ -115,6 +124,10 @@ class Plan:
                 Lens(host, self.early).modules()
             except (HostMismatch, IndexError) as error:
                 raise _lacks(host, owner, "early-layer logits", error) from error
+
+
+def _nothing(_: object) -> Tensor:
+    raise AssertionError("nothing is generated yet")
 
 
 def _lacks(host: Host, method: str, what: str, error: Exception) -> UnsupportedModel:

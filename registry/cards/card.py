@@ -15,6 +15,7 @@ USES: Mapping[str, str] = {
     "attention": "heads that attend to the image, which it reads or edits",
     "feed_forward": "layers whose feed-forward block is one part, which it edits",
     "image_grid": "image tokens that are a square grid over one picture",
+    "norms_in_front": "layers with a norm in front of attention and one in front of the feed-forward block alone",
     "other_images": "another image in the place of the prompt's",
 }
 """What a method can use of a model that not every model has."""
