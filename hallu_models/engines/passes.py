@@ -140,19 +140,22 @@ class Passes:
         shown = shown.repeat_interleave(height // side, dim=1).repeat_interleave(width // side, dim=2)
         return self._read(processors.with_pixels(self._given, pixels * shown[:, None].to(pixels)))
 
-    def other_images(self, method: str) -> DecoderInputs:
-        """The prompt with the caller's other images in the place of its own."""
+    def other_images(self, method: str, *, made: bool = False) -> DecoderInputs:
+        """The prompt with other images in the place of its own: the caller's, or ``made`` ones of the method."""
         other = self._other_images
         if other is None:
             raise ValueError(
-                f"{method} contrasts with another image: give one for each image of the batch, "
+                f"{method} makes another image of each image of a conversation, and was given model inputs alone: use "
+                "Host.generate(), or give attach() what it makes: other_images=[method.other_image(image, text).image]"
+                if made
+                else f"{method} contrasts with another image: give one for each image of the batch, "
                 "other_images=[...], to attach() or Host.generate()"
             )
         if not isinstance(other, Mapping):
-            if made := [name for name in processors.MADE_TOGETHER if name in self._given]:
+            if together := [name for name in processors.MADE_TOGETHER if name in self._given]:
                 raise ValueError(
-                    f"{method}: the other images do not fit the prompt, because its {made[0]} was made for its own; "
-                    "use Host.generate() or the processor's output for the same prompts with the other images: "
+                    f"{method}: the other images do not fit the prompt, because its {together[0]} was made for its "
+                    "own; use Host.generate() or the processor's output for the same prompts with the other images: "
                     "other_images=processor(...)"
                 )
             other = {**self._given, **self._host.pixels(other)}
