@@ -45,6 +45,15 @@ def images_of(messages: Conversation) -> list[Any]:
     return found
 
 
+def request_of(messages: Conversation) -> str:
+    """The text of a conversation's latest message of a user; its parts are joined by blanks."""
+    for message in reversed(messages):
+        content = message["content"]
+        if message["role"] == "user":
+            return content if isinstance(content, str) else " ".join(p["text"] for p in content if p["type"] == "text")
+    return ""
+
+
 def with_other_images(conversations: Sequence[Conversation], others: Sequence[Any]) -> list[list[Message]]:
     """The conversations with ``others`` in the places of their images, one for each, in order.
 

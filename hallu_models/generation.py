@@ -11,7 +11,7 @@ import torch
 
 from hallu_models import methods
 from hallu_models.attaching import attach
-from hallu_models.conversations import Conversation, checked, images_of, with_other_images
+from hallu_models.conversations import Conversation, checked, images_of, request_of, with_other_images
 from hallu_models.engines.tokens import ends_of
 from hallu_models.hosts import generate as generating
 from hallu_models.hosts import processors
@@ -169,7 +169,8 @@ def prepared(session: Session, conversations: Sequence[Conversation]) -> Any:
         for item in session.interventions
         if item.overrides("rewrite")
     }
-    session.prepared_images = _with_other_images(session, conversations)
+    others, session.made = _other_images(session, conversations)
+    session.prepared_images = _with_other_images(session, conversations, others)
     if session.images is not None:
         session.chosen_columns = image_columns(session.host, inputs, conversations, session.images)
     return inputs
@@ -181,9 +182,25 @@ def _rewritten(host: Host, method: Intervention, messages: Conversation) -> Conv
     return made if made[:1] == messages[:1] else with_system_text(host, made)
 
 
-def _with_other_images(session: Session, conversations: Sequence[Conversation]) -> Any:
-    """Model inputs of the conversations with the session's other images; None where these are inputs already."""
-    others = session.other_images
+def _other_images(session: Session, conversations: Sequence[Conversation]) -> tuple[Any, Mapping[str, Any] | None]:
+    """The session's other images, or those that its method makes, and numbers (B, I) that tell how it made them."""
+    makers = [item for item in session.interventions if item.overrides("other_image")]
+    if session.other_images is not None or not makers:
+        return session.other_images, None
+    made = [
+        [makers[0].other_image(image, request_of(messages)) for image in images_of(messages)]
+        for messages in conversations
+    ]
+    most = max(map(len, made))
+    observed = {
+        name: torch.tensor([[one.observed[name] for one in own] + [-1] * (most - len(own)) for own in made])
+        for name in {name: None for own in made for one in own for name in one.observed}
+    }
+    return [one.image for own in made for one in own] or None, observed
+
+
+def _with_other_images(session: Session, conversations: Sequence[Conversation], others: Any) -> Any:
+    """Model inputs of the conversations with other images; None where there are none, or these are inputs already."""
     if others is None or not isinstance(others, Sequence) or not any(map(images_of, conversations)):
         return None
     if len(others) == 1:

@@ -203,19 +203,22 @@ class Passes:
         if not processors.has_images(self._given):
             raise ValueError(f"{method} needs the images' pixels: give generate() the processor's output as it is")
 
-    def other_images(self, method: str) -> DecoderInputs:
-        """The prompt with the caller's other images in the place of its own."""
+    def other_images(self, method: str, *, made: bool = False) -> DecoderInputs:
+        """The prompt with other images in the place of its own: the caller's, or ``made`` ones of the method."""
         other = self._other_images
         if other is None:
             raise ValueError(
-                f"{method} contrasts with another image: give one for each image of the batch, "
+                f"{method} makes another image of each image of a conversation, and was given model inputs alone: use "
+                "Host.generate(), or give attach() what it makes: other_images=[method.other_image(image, text).image]"
+                if made
+                else f"{method} contrasts with another image: give one for each image of the batch, "
                 "other_images=[...], to attach() or Host.generate()"
             )
         if not isinstance(other, Mapping):
-            if made := [name for name in processors.MADE_TOGETHER if name in self._given]:
+            if together := [name for name in processors.MADE_TOGETHER if name in self._given]:
                 raise ValueError(
-                    f"{method}: the other images do not fit the prompt, because its {made[0]} was made for its own; "
-                    "use Host.generate() or the processor's output for the same prompts with the other images: "
+                    f"{method}: the other images do not fit the prompt, because its {together[0]} was made for its "
+                    "own; use Host.generate() or the processor's output for the same prompts with the other images: "
                     "other_images=processor(...)"
                 )
             other = {**self._given, **self._host.pixels(other)}

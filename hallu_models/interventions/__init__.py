@@ -4,6 +4,7 @@ from hallu_models.interventions import Intervention, LayerStep
 """
 
 from hallu_models.conversations import Conversation, Message
+from hallu_models.engines import pictures
 from hallu_models.engines.beams import Beams, Lookahead, Rules, Search, search
 from hallu_models.engines.branches import Negative, contrasted, plausible
 from hallu_models.engines.directions import Directions
@@ -15,7 +16,7 @@ from hallu_models.engines.rows import HIDDEN, seen
 from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
 from hallu_models.hosts.decoding import Decoding, Saved
 from hallu_models.hosts.inputs import DecoderInputs
-from hallu_models.interventions.base import Answer, Intervention, Prompt
+from hallu_models.interventions.base import Answer, Intervention, OtherImage, Prompt
 from hallu_models.layout import Columns, Layout
 from hallu_models.observations import Observation, per_layer
 from registry.cards import layers
@@ -41,6 +42,7 @@ __all__ = [
     "Message",
     "Negative",
     "Observation",
+    "OtherImage",
     "Passes",
     "Prompt",
     "Recorder",
@@ -52,6 +54,7 @@ __all__ = [
     "fingerprint",
     "layers",
     "per_layer",
+    "pictures",
     "plausible",
     "search",
     "seeded_noise",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
@@ -58,6 +58,17 @@ class Answer:
     states: Mapping[int, State]
     run: Passes
     record: Recorder
+
+
+@dataclass(frozen=True)
+class OtherImage:
+    """An image made from one of a prompt's own. ``observed`` are numbers that tell how, by name of an observation.
+
+    Where a size decides how many tokens an image has, it has the size of the other.
+    """
+
+    image: Any
+    observed: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,6 +139,13 @@ class Intervention:
         return "random"
 
     # Hooks, in the order in which a forward runs them.
+
+    def other_image(self, image: Any, text: str) -> OtherImage:
+        """Make the other image from an RGB image of a conversation whose latest request is ``text``.
+
+        It is what ``prompt.run.other_images`` reads where conversations are given and no other images.
+        """
+        return OtherImage(image)
 
     def read(self, prompt: Prompt) -> None:
         """Look at the prompt before the first forward, and keep what is needed in ``prompt.generation``."""

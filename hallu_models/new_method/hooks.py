@@ -206,6 +206,22 @@ CONTRAST = Sketch(
     "other_images",
     layers=None,
 )
+OTHER_IMAGE = Sketch(
+    "Adds the prediction for the image upside down.",
+    "LogitsStep, Negative, OtherImage, Prompt, pictures, plausible",
+    """
+    def other_image(self, image: Any, text: str) -> OtherImage:
+        return OtherImage(pictures.vertical_flip(image))
+
+    def negative(self, prompt: Prompt) -> Negative:
+        return Negative(prompt.run.other_images(self.name, made=True), prompt.layout.has_image)
+
+    def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
+        return logits if self.strength == 0 else plausible(logits + self.strength * negative, logits, 0.1)
+""",
+    "other_images",
+    layers=None,
+)
 NEGATIVE_METHODS = Sketch(
     "Contrasts the prediction with that of rows that look away from the image.",
     "LayerStep, LogitsStep, Negative, Prompt, plausible",
@@ -325,6 +341,7 @@ SKETCHES = {
     "inside_layers": INSIDE_LAYERS,
     "contrast": CONTRAST,
     "negative": CONTRAST,
+    "other_image": OTHER_IMAGE,
     "negative_methods": NEGATIVE_METHODS,
     "rewrite": REWRITE,
     "decode": DECODE,

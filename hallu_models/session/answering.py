@@ -39,13 +39,15 @@ class Beside:
 
     other_images: see :func:`hallu_models.attach`. rewritten: model inputs of the conversations as methods rewrote them,
     by method. prepared_images: model inputs with the other images in place, made from ``other_images`` where
-    conversations are given. images: the index of the image that methods act on, None for all; then chosen_columns
+    conversations are given, or from the prompts' own; then made (B, I) says how, by name of an observation, -1 where a
+    prompt has fewer images. images: the index of the image that methods act on, None for all; then chosen_columns
     (B, L) are the columns of these images.
     """
 
     other_images: Any = None
     rewritten: Mapping[str, Mapping[str, Tensor]] | None = None
     prepared_images: Mapping[str, Any] | None = None
+    made: Mapping[str, Tensor] | None = None
     images: int | None = None
     chosen_columns: Tensor | None = None
 
@@ -285,6 +287,8 @@ class Answering:
             if item is self.plan.contrasting:
                 with torch.no_grad():
                     negative = item.negative(prompt)
+                for name, value in (beside.made or {}).items():
+                    record(name, value.repeat_interleave(layout.rows // len(value), dim=0), "image")
                 self._branch = branches.Branch(negative, inputs, call, self._mode, self.host)
                 rows.layout = layout.padded(self._branch.extra)
                 rows.total += self._branch.extra

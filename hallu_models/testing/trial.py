@@ -149,7 +149,8 @@ class Trial:
     @contextlib.contextmanager
     def _attached(self, method: Intervention | None, numbers: Sequence[int], branch: Mode) -> Iterator[Any]:
         """The model's inputs, and the method on the model."""
-        others = questions.other_images(numbers)
+        needed = method is not None and method.needs_other_image()
+        others = questions.other_images(numbers) if needed else None
         with (
             attach(self.host, method, other_images=others, observe=False, branch=branch, check=False) as session,
             torch.inference_mode(),
@@ -159,8 +160,10 @@ class Trial:
     def row(self, number: int) -> Row:
         """A row with the answer that the method gave, for the author's reference."""
         tokens = self.acted.row(number).tokens[0].tolist()
-        others = questions.other_images([number])
-        asked = (questions.ROWS[number], (others[0], questions.ROWS[number][1]))
+        image, text = questions.ROWS[number]
+        made = self.acting.overrides("other_image")
+        other = self.acting.other_image(image, text).image if made else questions.other_images([number])[0]
+        asked = ((image, text), (other, text))
         own, other = (processing.encode(self.host, [conversation(*pair)]) for pair in asked)
         return Row(self.host, own, tokens, number, other)
 
