@@ -16,7 +16,7 @@ import hallu_models
 import registry
 from hallu_models import loading, methods, processing
 from hallu_models.hosts.generate import scored
-from hallu_models.self_check.probes import forced
+from hallu_models.self_check.forcing import forced
 from hallu_models.session import Session
 from registry.plugins import lazy
 

@@ -17,7 +17,7 @@ from hallu_models import loading
 from hallu_models.engines.points import IN_LAYERS
 from hallu_models.hosts.generate import scored
 from hallu_models.interventions import Intervention, LayerStep, LogitsStep, Negative, Prompt
-from hallu_models.self_check.probes import forced
+from hallu_models.self_check.forcing import forced
 from hallu_models.session import Session
 from hallu_models.testing import dense
 

@@ -11,7 +11,7 @@ from hallu_models import loading
 from hallu_models.hosts.generate import scored
 from hallu_models.interventions import BadArgument
 from hallu_models.interventions.sid import SID
-from hallu_models.self_check.probes import forced
+from hallu_models.self_check.forcing import forced
 from hallu_models.session import Session
 
 

@@ -11,6 +11,7 @@ from test_session import state_of
 import hallu_models
 import registry
 from hallu_models import self_check
+from hallu_models.demo import held_out
 from hallu_models.hosts import forward
 from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.self_check import proof
@@ -166,8 +167,13 @@ def test_the_random_state_is_as_before(unproven):
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_it_passes_in_half_precision(dtype, attention):
     found = hallu_models.load("demo", dtype=dtype, attn_implementation=attention)
-    passed = self_check.check(found, tuple(self_check.ENGINES), "paired")
-    assert passed.largest < proof.TOLERANCE[found.model.dtype]
+    for engine in self_check.ENGINES:
+        passed = self_check.check(found, (engine,), "paired")
+        assert passed.largest < proof.TOLERANCE[found.model.dtype]
+    for method in ("only", "sid", "opera", "memvr", "vista", "sevi", "pai"):
+        others = {"other_images": [held_out.held_out(number=1)[0].image()]} if method == "sevi" else {}
+        with hallu_models.attach(found, method, **others):
+            pass
 
 
 def test_doctor_runs_it_on_a_checkpoint(capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -384,26 +383,3 @@ def apart(values: Tensor, others: Tensor) -> float:
     difference = float((values - others).abs().amax()) if values.numel() else 0.0
     spread = float(others.amax() - others.amin()) if values.numel() else 1.0
     return difference / max(spread, 1e-12) if np.isfinite(difference) else float("inf")
-
-
-def forced(tokens: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """A logits processor that leaves only these tokens (B, T) possible, one after another."""
-    steps = iter(tokens.T)
-
-    def force(_: Tensor, scores: Tensor) -> Tensor:
-        return torch.full_like(scores, -torch.inf).scatter(1, next(steps)[:, None].to(scores.device), 0.0)
-
-    return force
-
-
-def swapped() -> Callable[[Tensor, Tensor], Tensor]:
-    """A logits processor under which beam search has to take both beams from the second of them, then the first."""
-    step = iter(range(STEPS))
-
-    def force(_: Tensor, scores: Tensor) -> Tensor:
-        worse = (0, 1)[next(step) % 2 == 0]
-        scores = scores.clone()
-        scores[worse::2] -= 50.0
-        return scores
-
-    return force

@@ -34,6 +34,7 @@ from hallu_models.hosts import host as hosts
 from hallu_models.hosts.host import Host, UnsupportedModel
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions.base import Intervention
+from hallu_models.self_check.forcing import forced, swapped
 from hallu_models.self_check.probes import (
     STEPS,
     AttentionOutputProbe,
@@ -55,8 +56,6 @@ from hallu_models.self_check.probes import (
     TextProbe,
     ValueProbe,
     apart,
-    forced,
-    swapped,
 )
 from hallu_models.session import Session
 
