@@ -14,7 +14,14 @@ import torch
 
 import hallu_models
 from hallu_models import methods, models, processing
-from hallu_models.calibrate import hallucination_heads, hallucination_subspace, pairs, prompts, vision_layers
+from hallu_models.calibrate import (
+    faithful_directions,
+    hallucination_heads,
+    hallucination_subspace,
+    pairs,
+    prompts,
+    vision_layers,
+)
 from hallu_models.demo import held_out, scenes
 from hallu_models.hosts.inputs import with_answer
 from hallu_models.interventions import Directions, ad_hh
@@ -190,6 +197,24 @@ def test_common_directions_come_first_and_their_share_is_told():
     assert found.rows[0][0] == "0" and float(found.rows[0][3]) > 0.99 > float(found.rows[0][2])
 
 
+# VTI's directions.
+
+
+def test_the_mean_difference_leads_with_a_unit_component_in_one_sign():
+    rng = torch.Generator().manual_seed(0)
+    differences = torch.randn(12, 3, 8, generator=rng) + torch.arange(8.0)
+    found = faithful_directions.led(differences)
+    together = differences.double().flatten(1)
+    added = torch.cat([found.tensors[f"layers.{layer}"][0] for layer in range(3)]).double() - together.mean(dim=0)
+    assert float(added.norm()) == pytest.approx(1, abs=1e-5)
+    scores = (together - together.mean(dim=0)) @ added
+    assert float(scores.square().sum()) == pytest.approx(
+        float(torch.linalg.svdvals(together - together.mean(dim=0))[0]) ** 2, rel=1e-5
+    )
+    assert float(scores[scores.abs().argmax()]) > 0
+    assert [row[0] for row in found.rows] == ["0", "1", "2"]
+
+
 def test_pairs_differ_in_named_objects_alone():
     for pair in pairs.drawn(12):
         true, false = (mentions_of(caption) for caption in (pair.faithful, pair.hallucinated))
@@ -215,14 +240,16 @@ def test_states_are_those_of_the_plain_model_behind_each_layer():
         torch.testing.assert_close(found["last"][layer], hidden[layer + 1][0, -1], atol=1e-4, rtol=1e-4)
 
 
-def test_its_directions_are_what_a_run_uses(tmp_path, capsys):
+@pytest.mark.parametrize(("method", "said"), [("nullu", "layers=4-7,rank=4"), ("vti", "layers=0-7")])
+def test_its_directions_are_what_a_run_uses(method, said, tmp_path, capsys):
     output = tmp_path / "demo.safetensors"
-    assert cli.main(["calibrate", "--method", "nullu", "--limit", "8", "--output", str(output)]) == 0
+    assert cli.main(["calibrate", "--method", method, "--limit", "8", "--output", str(output)]) == 0
     printed = capsys.readouterr().out
-    assert f"--model llava_nullu --model_args pretrained=demo,directions={output}" in printed
-    run = models.llava_nullu(pretrained="demo", device="cpu", directions=str(output)).run
-    assert "layers=4-7,rank=4" in run["parameters"] and "directions_sha256=" in run["parameters"]
-    assert Directions.of(str(output), "nullu").facts["pairs"] == "8"
+    assert f"--model llava_{method} --model_args pretrained=demo,directions={output}" in printed
+    kind = getattr(models, f"llava_{method}")
+    run = kind(pretrained="demo", device="cpu", directions=str(output)).run
+    assert said in run["parameters"] and "directions_sha256=" in run["parameters"]
+    assert Directions.of(str(output), method).facts["pairs"] == "8"
 
 
 def test_pairs_of_the_user(tmp_path, capsys):
@@ -329,7 +356,7 @@ def test_help_states_the_rule_and_its_limits_without_torch():
         "import sys, contextlib, io\nfrom registry.commands import cli\n"
         "with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):\n"
         "    cli.main(['calibrate', '--help'])\n"
-        "assert all(f'the rule for {name}' in out.getvalue() for name in ('vhr', 'ad_hh', 'nullu'))\n"
+        "assert all(f'the rule for {name}' in out.getvalue() for name in ('vhr', 'ad_hh', 'nullu', 'vti'))\n"
         "assert 'their limits' in out.getvalue()\n"
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     )

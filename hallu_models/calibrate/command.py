@@ -20,10 +20,11 @@ RULES = {
         "official": "hallu_models.calibrate.released_heads",
     },
     "nullu": {"ours": "hallu_models.calibrate.hallucination_subspace"},
+    "vti": {"ours": "hallu_models.calibrate.faithful_directions"},
 }
 """The module by method and variant: ``find(host, subjects)`` gives a finding, ``RULE`` says how."""
 VARIANTS = ("ours", "official")
-OF_PAIRS = ("nullu",)
+OF_PAIRS = ("nullu", "vti")
 """Methods whose rule takes pairs of captions, and gives directions."""
 DIRECTIONS = ".safetensors"
 EPILOG = """\
@@ -51,6 +52,11 @@ the rule for nullu:
   hold: where 4 hold little, there is no common direction to take out. The file has 16 for each layer; rank= says how
   many are used. --captions needs pairs here:
   {"image": "cat.jpg", "prompt": "...", "faithful": "A cat on a mat.", "hallucinated": "A cat and a dog on a mat."}
+
+the rule for vti:
+  The same pairs, the hidden states at the last position. The mean difference, plus its first principal component, is
+  the direction that VTI turns states along. The table shows how long the mean is in each layer, and its mean cosine
+  with a single pair's difference: near 0, the pairs have nothing in common.
 
 their limits:
   VHR's rule sees where a model looks, not whether looking harder helps. Divergence is measured in the units of the
@@ -89,7 +95,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--captions",
         type=Path,
         help='JSON lines {"image": "cat.jpg", "prompt": "...", "objects": ["cat"]}; captions in it are not needed, '
-        "objects only for ad_hh; pairs of captions for nullu, see below",
+        "objects only for ad_hh; pairs of captions for nullu and vti, see below",
     )
     parser.add_argument("--limit", type=int, help="how many prompts (default: all of --captions, or 64 scenes)")
     parser.add_argument("--output", type=Path, help="the preset file to write, *.yaml, or of directions, *.safetensors")
