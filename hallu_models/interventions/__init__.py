@@ -11,6 +11,7 @@ from hallu_models.engines.maps import Maps
 from hallu_models.engines.passes import Passes
 from hallu_models.engines.rows import HIDDEN
 from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
+from hallu_models.hosts import matching
 from hallu_models.hosts.decoding import Decoding, Saved
 from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.interventions.base import Answer, Intervention, OtherImage, Prompt
@@ -46,6 +47,7 @@ __all__ = [
     "Search",
     "State",
     "layers",
+    "matching",
     "per_layer",
     "pictures",
     "plausible",
