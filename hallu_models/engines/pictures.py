@@ -101,3 +101,45 @@ def uniform(draw: torch.Generator, low: float, high: float) -> float:
 def integer(draw: torch.Generator, number: int) -> int:
     """From 0 on, below ``number``."""
     return int(torch.randint(number, (), generator=draw))
+
+
+def masked(picture: Any, kept: Tensor) -> Any:
+    """The picture, black where a mask (h, w) of any size is False."""
+    shown = Image.fromarray(kept.cpu().to(torch.uint8).mul(255).numpy()).resize(picture.size, Image.Resampling.NEAREST)
+    return Image.composite(picture, Image.new("RGB", picture.size), shown)
+
+
+def enlarged(values: Tensor, height: int, width: int) -> Tensor:
+    """Values (h, w) on a finer grid, by cubic splines that are zero outside; within the values' range, in float64."""
+    values = values.double()
+    made = _spline(values.shape[0], height) @ values @ _spline(values.shape[1], width).T
+    return made.clamp(float(values.min()), float(values.max()))
+
+
+def _spline(size: int, number: int, border: int = 12) -> Tensor:
+    """(number, size) weights of the values at the grid's points for points of a finer one."""
+    total = size + 2 * border
+    basis = torch.eye(total, dtype=torch.float64) * 4 / 6
+    near = torch.ones(total - 1, dtype=torch.float64) / 6
+    basis += near.diag(1) + near.diag(-1)
+    basis[0, 1] = basis[-1, -2] = 2 / 6
+    place = (torch.arange(number, dtype=torch.float64) + 0.5) * size / number - 0.5 + border
+    away = (place[:, None] - torch.arange(total)).abs()
+    inner, outer = 2 / 3 - away.square() + away**3 / 2, (2 - away).clamp(min=0) ** 3 / 6
+    return (torch.where(away < 1, inner, outer) @ torch.linalg.inv(basis))[:, border:-border]
+
+
+def smoothed(values: Tensor, sigma: float) -> Tensor:
+    """Values (h, w) under a Gaussian of this deviation, cut off at four; they are mirrored at their borders."""
+    return _gaussian(values.shape[0], sigma) @ values.double() @ _gaussian(values.shape[1], sigma).T
+
+
+def _gaussian(size: int, sigma: float) -> Tensor:
+    """(size, size) weights of each point for each."""
+    reach = int(4 * sigma + 0.5)
+    away = torch.arange(-reach, reach + 1)
+    weights = (-0.5 * (away.double() / sigma).square()).exp()
+    place = (torch.arange(size)[:, None] + away) % (2 * size)
+    place = torch.where(place < size, place, 2 * size - 1 - place)
+    found = torch.zeros(size, size, dtype=torch.float64)
+    return found.scatter_add(1, place, (weights / weights.sum()).expand(size, -1))

@@ -14,6 +14,7 @@ from hallu_models.engines.noise import fingerprint, seeded_noise
 from hallu_models.engines.passes import Passes
 from hallu_models.engines.rows import HIDDEN, seen
 from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
+from hallu_models.hosts import matching
 from hallu_models.hosts.decoding import Decoding, Saved
 from hallu_models.hosts.inputs import DecoderInputs
 from hallu_models.interventions.base import Answer, Intervention, OtherImage, Prompt
@@ -53,6 +54,7 @@ __all__ = [
     "contrasted",
     "fingerprint",
     "layers",
+    "matching",
     "per_layer",
     "pictures",
     "plausible",

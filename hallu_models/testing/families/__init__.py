@@ -6,13 +6,13 @@ import functools
 
 import torch
 
-from hallu_models.testing.families import blip, idefics, llava, mixed, others, qwen
+from hallu_models.testing.families import blip, idefics, llava, matching, mixed, others, qwen
 from hallu_models.testing.families.others import REFUSED, UNLISTED
 from hallu_models.testing.families.parts import BUILDERS, Built, randomized
 
 __all__ = ["BUILDERS", "REFUSED", "UNLISTED", "Built", "built", "new"]
 
-MODULES = (blip, idefics, llava, mixed, others, qwen)
+MODULES = (blip, idefics, llava, matching, mixed, others, qwen)
 """Each puts its builders into the tables."""
 
 SEEDS = {"qwen3_5": 2}
