@@ -16,6 +16,7 @@ from typing import Any
 
 from hallu_tasks.amber import data as amber_data
 from hallu_tasks.chair import data as coco_data
+from hallu_tasks.dash_b import data as dash_b_data
 from hallu_tasks.demo import task as demo
 from hallu_tasks.mme import data as mme_data
 from hallu_tasks.pope import data as pope_data
@@ -130,6 +131,23 @@ def repope(folder: Path) -> Path:
         for row in rows[:40]:
             row["label"] = {"yes": "no", "no": "yes"}[row["label"]]
         (files / relabelled.FILE.format(strategy)).write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return folder
+
+
+def dash_b(folder: Path) -> Path:
+    """Both lists and their images, as the official repository has them."""
+    pictures = Pictures()
+    place = folder / "dash_b" / "images"
+    for number, file in enumerate(dash_b_data.FILES.values()):
+        things = {
+            thing: [f"{at}.jpg" for at in range(part, dash_b_data.COUNT, 3)]
+            for part, thing in enumerate(("dog", "bus", "teddy bear"))
+        }
+        side = ("neg", "pos")[number]
+        for thing, names in things.items():
+            for name in names:
+                pictures.write(place / side / "coco" / thing / name, number)
+        (place / file).write_text(json.dumps({"coco": things}, indent=4))
     return folder
 
 
@@ -260,7 +278,7 @@ def hallusion(folder: Path) -> Path:
 
 def everything(folder: Path) -> Path:
     """Every benchmark in one data folder."""
-    for write in (coco, mme, amber, textvqa, hallusion):
+    for write in (coco, dash_b, mme, amber, textvqa, hallusion):
         write(folder)
     for source in ("coco", "aokvqa", "gqa"):
         pope(folder, source)

@@ -38,6 +38,7 @@ HALLU_TASKS: dict[str, str] = {
     "hallu_tasks.estimates": "scores of files with intervals, and the form of a `hallu score`",
     "hallu_tasks.chair": "CHAIR: tasks, documents, caption files, the truth and its cache",
     "hallu_tasks.pope": "POPE and OPOPE: tasks, documents, question and answer files",
+    "hallu_tasks.dash_b": "DASH-B: task, documents, answer files",
     "hallu_tasks.mme": "MME: tasks, documents, result folders",
     "hallu_tasks.amber": "AMBER: tasks, documents, response files",
     "hallu_tasks.textvqa": "TextVQA: tasks and documents",

@@ -15,7 +15,7 @@ from hallu_tasks.benchmarks import table
 from hallu_tasks.compare.comparison import MetricRow
 from hallu_tasks.compare.compute import compare
 from hallu_tasks.runs.results import Run, Sample, TaskRun
-from hallu_tasks.scoring import amber, chair, hallusion, pope, textvqa
+from hallu_tasks.scoring import amber, chair, dash_b, hallusion, pope, textvqa
 
 Record = Mapping[str, Any]
 Right = Callable[[int], bool]
@@ -38,6 +38,12 @@ def pope_record(number: int, right: bool) -> Record:
 
 def repope_record(number: int, right: bool) -> Record:
     return {**pope_record(number, right), "relabelled": 1}
+
+
+def dash_b_record(number: int, right: bool) -> Record:
+    label = ("yes", "no")[number % 2]
+    said = label if right else "no" if label == "yes" else "Yes"
+    return {"image_id": f"{label}/coco/dog/{number}.jpg", **dash_b.record(said, label)}
 
 
 def mme_record(number: int, right: bool) -> Record:
@@ -83,6 +89,7 @@ KINDS: dict[str, tuple[Callable[[int, bool], Record], int]] = {
     "CHAIR": (chair_record, 1),
     "POPE": (pope_record, 6),
     "RePOPE": (repope_record, 6),
+    "DASH-B": (dash_b_record, 6),
     "MME": (mme_record, 2),
     "AMBER generative": (generative_record, 1),
     "AMBER discriminative": (discriminative_record, 6),
@@ -135,6 +142,7 @@ def test_every_benchmark_is_tested_here() -> None:
 
 
 ROWS = {
+    "DASH-B": {"accuracy": "higher", "tnr": "higher", "tpr": "higher", "harmonic_mean": "higher"},
     "AMBER generative": {"chair": "lower", "cover": "higher", "hal": "lower", "cog": "lower", "mean_length": None},
     "AMBER discriminative": {"accuracy": "higher", "f1": "higher"},
     "HallusionBench": {"aAcc": "higher", "qAcc": "higher", "fAcc": "higher"},
@@ -143,6 +151,7 @@ ROWS = {
 """The rows that are shown without being asked for, in reading order, with their better direction."""
 
 AGGREGATES: dict[str, Callable[[list[Record]], Mapping[str, Any]]] = {
+    "DASH-B": dash_b.aggregate,
     "AMBER generative": amber.aggregate_generative,
     "AMBER discriminative": amber.aggregate_discriminative,
     "HallusionBench": hallusion.aggregate,

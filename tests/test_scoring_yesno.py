@@ -104,8 +104,19 @@ def test_lone_surrogates_are_text(policy):
     yesno.parse("\ud800 \udfff no", policy)
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Yes.", Y), ("**No**", N), ("NO", N), ("There isn't a dog.", U), ("", U), ("No. Yes, maybe.", Y), ("eyes", Y),
+        ("There is not.", N), ("Another dog", N),
+    ],
+)  # fmt: skip
+def test_contains_looks_for_yes_anywhere_then_for_no(answer, expected):
+    assert yesno.parse(answer, "contains") == expected
+
+
 def test_unknown_policy_names_the_allowed_ones():
-    with pytest.raises(ValueError, match="'exact'; allowed: official, opera, prefix, words, strict"):
+    with pytest.raises(ValueError, match="'exact'; allowed: official, opera, prefix, words, strict, contains"):
         yesno.parse("yes", "exact")
 
 
@@ -144,7 +155,7 @@ DEFAULT = [
 @pytest.mark.parametrize(("answer", "official", "opera"), DEFAULT, ids=[repr(row[0]) for row in DEFAULT])
 def test_what_is_read_as_yes_for_want_of_a_no(answer, official, opera):
     assert (yesno.by_default(answer, "official"), yesno.by_default(answer, "opera")) == (official, opera)
-    assert not any(yesno.by_default(answer, policy) for policy in ("prefix", "words", "strict"))
+    assert not any(yesno.by_default(answer, policy) for policy in ("prefix", "words", "strict", "contains"))
 
 
 @given(st.text())

@@ -8,6 +8,7 @@ from typing import Protocol
 from hallu_tasks.amber import entry as amber
 from hallu_tasks.benchmark import Benchmark
 from hallu_tasks.chair import entry as chair
+from hallu_tasks.dash_b import entry as dash_b
 from hallu_tasks.data.documents import Documents
 from hallu_tasks.estimates.scorer import Scorer
 from hallu_tasks.hallusion import entry as hallusion
@@ -34,6 +35,7 @@ class Entry(Protocol):
 ENTRIES: tuple[Entry, ...] = (
     chair,
     pope,
+    dash_b,
     mme,
     amber,
     textvqa,

@@ -12,12 +12,15 @@ prefix      MME's script: the first four characters, lower-cased, hold ``yes`` o
             answer that is exactly yes or no falls under the same rule
 words       the word yes or the word no occurs, in any case, but not both, else unparsed
 strict      exactly yes or no after lower-casing and stripping, else unparsed (lmms-eval's ``pope`` task)
+contains    RePOPE's and DASH-B's scripts: "yes" occurs anywhere, in any case, else "no" occurs, also inside of
+            words such as "not" and "another", else unparsed
 ==========  ===============================================================================================
 
 official and opera have a rule for no alone. What they read as yes for want of it is not always a yes: "perhaps", a
 blank answer and "NO" are yes to official. `by_default` tells such answers, and every scorer counts them.
 
-Sources: Li et al. 2023 (POPE), Huang et al. 2024 (OPERA), Fu et al. 2023 (MME), their evaluation scripts.
+Sources: Li et al. 2023 (POPE), Huang et al. 2024 (OPERA), Fu et al. 2023 (MME), Augustin et al. 2025 (DASH-B), their
+evaluation scripts.
 """
 
 from __future__ import annotations
@@ -66,12 +69,20 @@ def _strict(answer: str) -> YesNo | None:
     return "no" if text == "no" else None
 
 
+def _contains(answer: str) -> YesNo | None:
+    text = answer.lower()
+    if "yes" in text:
+        return "yes"
+    return "no" if "no" in text else None
+
+
 _PARSERS: dict[str, Callable[[str], YesNo | None]] = {
     "official": _official,
     "opera": _opera,
     "prefix": _prefix,
     "words": _words,
     "strict": _strict,
+    "contains": _contains,
 }
 
 POLICIES = tuple(_PARSERS)

@@ -16,7 +16,7 @@ INPUTS = """
 Args:
     predictions (list of str): the model's answers as it wrote them.
     references (list of str): the labels, "yes" or "no".
-    policy (str): "official" (default), "opera", "prefix", "words" or "strict"; how an answer is read.
+    policy (str): "official" (default), "opera", "prefix", "words", "strict" or "contains"; how an answer is read.
 Returns:
     accuracy, precision, recall, f1, yes_ratio (percent; None where undefined, with its cause under reasons),
     questions_count, unparsed_count, by_default_count, the confusion counts, policy, reasons.

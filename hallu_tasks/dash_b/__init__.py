@@ -1,0 +1,1 @@
+"""DASH-B: task for lmms-eval, documents, metrics, and answer files."""
