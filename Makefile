@@ -78,7 +78,7 @@ types: $(DEV)
 
 # Every method on the demo model: runs what is not there yet, and renews its page and pictures.
 methods: $(DEV)
-	$(BIN)/hallu sweep --model llava_base --model_args pretrained=demo --methods all --tasks hallu_demo --output results/methods -- --batch_size 16
+	$(BIN)/hallu sweep --model llava_base --model_args pretrained=demo --methods $$($(BIN)/python tests/methods_page.py) --tasks hallu_demo --jobs 2 --output results/methods -- --batch_size 16
 	$(BIN)/python tests/methods_page.py results/methods
 
 # The pictures of the README.

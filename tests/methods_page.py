@@ -1,6 +1,7 @@
 """The page of every method on the demo model, from the runs of ``make methods``: python tests/methods_page.py FOLDER.
 
-FOLDER holds a run a method, of ``hallu sweep --methods all``, the plain model's as ``base``.
+FOLDER holds a run a method, of ``hallu sweep --methods``, the plain model's as ``base``. Without FOLDER the methods are
+listed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ import re
 import sys
 from pathlib import Path
 
+import registry
 from registry.commands import cli
+
+ELSEWHERE = ("agla",)
+"""Methods that need another model beside the demo model, which is not in the repository."""
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "hallu_models" / "demo" / "methods.md"
@@ -30,6 +35,9 @@ def tables(runs: Path) -> str:
 
 
 def main() -> None:
+    if not sys.argv[1:]:
+        print(",".join(name for name in registry.methods() if name not in ELSEWHERE))
+        return
     (folder,) = sys.argv[1:]
     block = tables(Path(folder))
     text = PAGE.read_text(encoding="utf-8")
