@@ -60,7 +60,6 @@ from hallu_models.session import Session
 
 BRANCH, PASSES, EARLY, LOGITS, DECODING = "negative branch", "passes", "early logits", "token logits", "decoding"
 PROBES: dict[str, Callable[..., Probe]] = {
-    HIDING.name: HidingProbe,
     VALUES.name: ValueProbe,
     ROWS_BEHIND.name: TextProbe,
     LAST_ROW.name: RowProbe,
@@ -73,6 +72,7 @@ PROBES: dict[str, Callable[..., Probe]] = {
     EARLY: EarlyProbe,
     LOGITS: LogitsProbe,
     BRANCH: BranchProbe,
+    HIDING.name: HidingProbe,
     DECODING: DecodingProbe,
 }
 """What a method can use, and what proves it."""
