@@ -62,7 +62,6 @@ from hallu_models.session import Session
 BRANCH, PASSES, LOGITS, DECODING = "negative branch", "passes", "token logits", "decoding"
 EARLY, INSIDE, PARTS = "early logits", "early logits inside a forward", "parts of layers"
 PROBES: dict[str, Callable[..., Probe]] = {
-    HIDING.name: HidingProbe,
     VALUES.name: ValueProbe,
     ROWS_BEHIND.name: TextProbe,
     LAST_ROW.name: RowProbe,
@@ -77,6 +76,7 @@ PROBES: dict[str, Callable[..., Probe]] = {
     PARTS: PartsProbe,
     LOGITS: LogitsProbe,
     BRANCH: BranchProbe,
+    HIDING.name: HidingProbe,
     DECODING: DecodingProbe,
 }
 """What a method can use, and what proves it."""
