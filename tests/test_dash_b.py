@@ -147,14 +147,14 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "dash_b"
 
 
-def test_documents_are_the_lists_in_order_with_the_official_question(small: Path) -> None:
+def test_documents_are_the_lists_in_turn_with_the_official_question(small: Path) -> None:
     folder = data.every.folder()
     assert folder is not None
     found = data.every.local(folder)
-    assert [row["answer"] for row in found.rows] == ["no"] * 3 + ["yes"] * 3
-    assert found.rows[2]["question"] == "Can you see a bus in this image? Please answer only with yes or no."
-    assert found.rows[2]["image_id"] == "neg/objects_365_100/bus/1.png"
-    assert found.rows[2]["image"] == small / "images" / "neg" / "objects_365_100" / "bus" / "1.png"
+    assert [row["answer"] for row in found.rows] == ["no", "yes"] * 3
+    assert found.rows[4]["question"] == "Can you see a bus in this image? Please answer only with yes or no."
+    assert found.rows[4]["image_id"] == "neg/objects_365_100/bus/1.png"
+    assert found.rows[4]["image"] == small / "images" / "neg" / "objects_365_100" / "bus" / "1.png"
     assert found.facts["documents"] == "6 images, half of them with the object; 2 objects"
 
 

@@ -82,7 +82,7 @@ def _object(path: str, value: Any) -> dict[str, Any]:
 
 
 def _read(folder: Folder) -> Local:
-    rows: list[dict[str, Any]] = []
+    sides: list[list[dict[str, Any]]] = []
     facts = {}
     for label, file in FILES.items():
         path = folder.anywhere(file)
@@ -90,8 +90,10 @@ def _read(folder: Folder) -> Local:
         complete(str(path), images)
         place = folder.folder(_FOLDERS[label], f"images/{_FOLDERS[label]}")
         found = folder.images(place, (one.path for one in images))
-        rows += [_row(one, found[one.path]) for one in images]
+        sides.append([_row(one, found[one.path]) for one in images])
         facts[f"{file} sha256"] = checksum(path)
+    # In turn, so that the first documents of a limited run are of both sides.
+    rows = [row for pair in zip(*sides, strict=True) for row in pair]
     things = len({row["object"] for row in rows})
     return Local(rows, {"documents": f"{len(rows):,} images, half of them with the object; {things} objects", **facts})
 
