@@ -184,6 +184,8 @@ def search(run: Decoding, beams: int, kept: Tensor, look: Look, keep: Keep) -> l
         group = waiting.pop(min(waiting))
         for one in _together(run, start, first, list(group), look, keep):
             waiting.setdefault(one.step, []).append(one)
+    # What methods have kept is asked for by prompt.
+    run.restore(start)
     return searches
 
 
