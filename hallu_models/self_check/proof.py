@@ -33,6 +33,7 @@ from hallu_models.hosts import host as hosts
 from hallu_models.hosts.host import Host, UnsupportedModel
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions.base import Intervention
+from hallu_models.self_check.inner_probes import EncoderProbe, InsideProbe, PartsProbe
 from hallu_models.self_check.probes import (
     STEPS,
     AttentionOutputProbe,
@@ -41,11 +42,9 @@ from hallu_models.self_check.probes import (
     EarlyProbe,
     FeedForwardProbe,
     HeadProbe,
-    InsideProbe,
     LayerOutputProbe,
     LogitsProbe,
     MapProbe,
-    PartsProbe,
     PassProbe,
     Probe,
     RowProbe,
@@ -60,6 +59,7 @@ from hallu_models.session import Session
 
 BRANCH, PASSES, LOGITS, DECODING = "negative branch", "passes", "token logits", "decoding"
 EARLY, INSIDE, PARTS = "early logits", "early logits inside a forward", "parts of layers"
+ENCODER = "image encoder"
 PROBES: dict[str, Callable[..., Probe]] = {
     VALUES.name: ValueProbe,
     ROWS_BEHIND.name: TextProbe,
@@ -76,10 +76,13 @@ PROBES: dict[str, Callable[..., Probe]] = {
     LOGITS: LogitsProbe,
     BRANCH: BranchProbe,
     DECODING: DecodingProbe,
+    ENCODER: EncoderProbe,
 }
 """What a method can use, and what proves it."""
 
 ENGINES = tuple(PROBES)
+APART = (DECODING, ENCODER)
+"""Of these those that are proved in generations of their own."""
 WITH_LAYERS = (*(point.name for point in points.IN_LAYERS), PASSES)
 """Of these those that act in layers."""
 
@@ -125,6 +128,7 @@ def engines_of(interventions: Sequence[Intervention], depth: int) -> tuple[str, 
             used.update([EARLY, INSIDE] if item.overrides(LAYER_OUTPUT.hook) else [EARLY])
         used.update([PARTS] if item.inside_layers(depth) else [])
         used.update([LOGITS] if item.overrides("token_logits") else [])
+        used.update([ENCODER] if item.encoder_layers(1) else [])
         used.update([DECODING] if item.overrides("decode") else [])
         if item.contrasts():
             used.update([BRANCH, *engines_of(item.negative_methods(depth), depth)])
@@ -227,7 +231,7 @@ class _Check:
         assert ids is not None
         self.rows = len(ids)
         # What edits logits alone leaves nothing behind in its row, which can then prove a drastic edit and none.
-        alone = set(self.engines) - {DECODING}
+        alone = set(self.engines) - {*APART}
         self.copies = 1 if len(alone) == 1 and alone <= {BRANCH, LOGITS, EARLY} else 2
 
     def run(self, one: Mapping[str, Any]) -> float:
@@ -237,6 +241,8 @@ class _Check:
         # A first generation leaves things of its own behind.
         before = hosts.fingerprint(model)
         largest = self.decode(tokens, plain) if DECODING in self.engines else 0.0
+        if ENCODER in self.engines:
+            largest = max(largest, self.encode(tokens, plain))
         if not (probes := tuple(self.probes())):
             return largest
         _, logits = self.answered(
@@ -261,7 +267,7 @@ class _Check:
         """A probe an engine, in the first and the last layer; passes end early."""
         depth = self.host.depth
         ends = tuple(sorted({0, depth - 1}))
-        for number, engine in enumerate(engine for engine in self.engines if engine != DECODING):
+        for number, engine in enumerate(engine for engine in self.engines if engine not in APART):
             where = ends if engine in WITH_LAYERS else ()
             if engine == PASSES:
                 where = tuple(range(min(2, depth)))
@@ -283,6 +289,21 @@ class _Check:
         if used[-1] not in found or len(found) < 2:
             return None
         return self.host.depth - 1 if used[-1] == found[-1] else found.index(used[-1])
+
+    def encode(self, tokens: Tensor, plain: Tensor) -> float:
+        """Largest difference of the logits when the image encoder is edited without effect."""
+        moved = []
+        for factor in (1.0, 0.0):
+            with Session(self.host, (EncoderProbe(factor=factor),)).attached():
+                _, logits = generate.scored(self.host.model, self.inputs, STEPS, force=forced(tokens))
+            moved.append(apart(logits, plain))
+        if not moved[0] <= self.tolerance:
+            raise HostMismatch(
+                f"an edit of the image encoder without effect moves logits by {moved[0]:.2g} of their range"
+            )
+        if moved[1] <= max(3 * moved[0], 1e-5):
+            raise HostMismatch("an edit of the image encoder as strong as can be has no effect")
+        return moved[0]
 
     def decode(self, tokens: Tensor, plain: Tensor) -> float:
         """Largest difference of the logits that a decoding policy is given."""

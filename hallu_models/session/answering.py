@@ -18,7 +18,7 @@ from hallu_models.engines.lens import EMBEDDINGS, Lens
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.engines.rows import replaced
 from hallu_models.engines.step import LogitsStep, restored
-from hallu_models.hosts import forward, parts
+from hallu_models.hosts import encoder, forward, parts
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.hosts.host import Host
 from hallu_models.hosts.inputs import DecoderInputs
@@ -345,6 +345,14 @@ class Answering:
                 given = partial(parts.hidden_given, args, kwargs)
                 negative = self._negative.hidden(point, layer, negative, lambda: given()[number:])
             return parts.with_hidden(output, torch.cat([main, negative]))
+
+    def encoded(self, layer: int, methods: tuple[Intervention, ...], _: Any, args: tuple[Any, ...], output: Any) -> Any:
+        """What a feed-forward block of the image encoder gives, edited; of pictures in other prompts too."""
+        hidden = encoder.states_in(output, self.host)
+        edited = hidden
+        for item in methods:
+            edited = item.encoder_feed_forward_output(edited, layer)
+        return parts.with_hidden(output, edited.to(hidden.dtype))
 
     @contextlib.contextmanager
     def _noting(self, layer: int) -> Iterator[None]:
