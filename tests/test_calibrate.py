@@ -20,11 +20,13 @@ from hallu_models.calibrate import (
     hallucination_subspace,
     pairs,
     prompts,
+    stable_features,
     vision_layers,
 )
 from hallu_models.demo import held_out, scenes
 from hallu_models.hosts.inputs import with_answer
 from hallu_models.interventions import Directions, ad_hh
+from hallu_models.testing import questions
 from hallu_tasks.scoring import vocabulary
 from registry.arguments import preset_file
 from registry.commands import cli
@@ -215,6 +217,27 @@ def test_the_mean_difference_leads_with_a_unit_component_in_one_sign():
     assert [row[0] for row in found.rows] == ["0", "1", "2"]
 
 
+def test_a_copy_hides_nearly_all_patches_and_others_in_each_picture():
+    pixels = torch.randn(2, 3, 42, 41, generator=torch.Generator().manual_seed(0))
+    found = stable_features.hidden(pixels, 4, torch.Generator().manual_seed(1))
+    shown = (found == pixels).all(dim=1)
+    patches = shown[:, :40, :40].unfold(1, 4, 4).unfold(2, 4, 4).flatten(3).all(-1)
+    assert patches.flatten(1).sum(dim=1).tolist() == [1, 1]
+    assert not torch.equal(patches[0], patches[1])
+    assert bool(shown[:, 40:].all() and shown[:, :, 40:].all()), "what is no patch stays"
+    mean = pixels.mean(dim=(2, 3))
+    torch.testing.assert_close(found.where(~shown[:, None], 0.0).sum(dim=(2, 3)), mean * (~shown).sum((1, 2))[:, None])
+
+
+def test_directions_of_the_encoder_are_of_its_positions_where_these_are_fixed(monkeypatch):
+    monkeypatch.setattr(stable_features, "COPIES", 10)
+    subjects = [pair.subject for pair in pairs.drawn(2)]
+    found = stable_features.directions(questions.host("llava"), subjects)
+    assert {name: tuple(one.shape) for name, one in found.items()} == {"encoder.0": (17, 16)}
+    for family in ("llava_next", "qwen2_5_vl", "mistral3", "lfm2_vl"):
+        assert stable_features.directions(questions.host(family), subjects) == {}, family
+
+
 def test_pairs_differ_in_named_objects_alone():
     for pair in pairs.drawn(12):
         true, false = (mentions_of(caption) for caption in (pair.faithful, pair.hallucinated))
@@ -241,7 +264,8 @@ def test_states_are_those_of_the_plain_model_behind_each_layer():
 
 
 @pytest.mark.parametrize(("method", "said"), [("nullu", "layers=4-7,rank=4"), ("vti", "layers=0-7")])
-def test_its_directions_are_what_a_run_uses(method, said, tmp_path, capsys):
+def test_its_directions_are_what_a_run_uses(method, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(stable_features, "COPIES", 10)
     output = tmp_path / "demo.safetensors"
     assert cli.main(["calibrate", "--method", method, "--limit", "8", "--output", str(output)]) == 0
     printed = capsys.readouterr().out

@@ -100,7 +100,7 @@ def test_a_minimal_card_is_read(tmp_path: Path) -> None:
         (
             {"uses": ["attention", "eyes"]},
             "uses[1]",
-            "'eyes' is not one of attention, feed_forward, image_grid, norms_in_front",
+            "'eyes' is not one of attention, feed_forward, fixed_encoder, image_grid",
         ),
     ],
 )
@@ -278,7 +278,8 @@ def test_what_a_family_refuses_follows_from_what_a_method_uses() -> None:
         ("a: {title: A, checkpoint: x/a}", "a.model_types: is missing"),
         (
             "a: {title: A, checkpoint: x/a, model_types: [a], uses: {vhr: {refused: R}}}",
-            "a.uses.vhr: is not one of attention, feed_forward, image_grid, norms_in_front, other_images, anything",
+            "a.uses.vhr: is not one of attention, feed_forward, fixed_encoder, image_grid, norms_in_front, "
+            "other_images, anything",
         ),
         ("a: {title: A, checkpoint: x/a, model_types: [t], kind: k}", "a.kind: unknown key"),
         (

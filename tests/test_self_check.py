@@ -32,6 +32,8 @@ SETS = {
 
 LACKING = [("blip2", "feed-forward output"), *((name, "parts of layers") for name in WITHOUT_PARTS)]
 """OPT's layers have two matrices beside their attention, and no block of them. Others have more norms, or one."""
+PACKED = [(name, "image encoder") for name in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "glm4v")]
+"""Pictures of any size in one row."""
 
 CELLS = [
     (family, name)
@@ -45,13 +47,19 @@ CELLS = [
 @pytest.mark.parametrize(("family", "name"), CELLS, ids=["-".join(cell) for cell in CELLS])
 def test_it_passes_on_every_family(family, name):
     engines, branch = SETS[name]
-    engines = tuple(engine for engine in engines if (family, engine) not in LACKING)
+    engines = tuple(engine for engine in engines if (family, engine) not in (*LACKING, *PACKED))
     assert self_check.check(host(family), engines, branch).largest < 1e-5
 
 
 @pytest.mark.parametrize(("family", "engine"), LACKING)
 def test_what_a_family_lacks_is_refused_by_name(family, engine):
     with pytest.raises(UnsupportedModel, match=f"needs the {engine} of .*: a layer of type .* has . (parts|norms)"):
+        self_check.check(host(family), (engine,))
+
+
+@pytest.mark.parametrize(("family", "engine"), PACKED)
+def test_an_encoder_without_fixed_positions_is_refused_by_name(family, engine):
+    with pytest.raises(UnsupportedModel, match="the image encoder of .* packs pictures of any size into one row"):
         self_check.check(host(family), (engine,))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from hallu_models.calibrate import pairs
+from hallu_models.calibrate import pairs, stable_features
 from hallu_models.calibrate.finding import Finding
 from hallu_models.calibrate.pairs import Pair
 from hallu_models.loading import Host
@@ -18,15 +19,17 @@ FEWEST = 8
 RULE = (
     "Each image is read with a faithful and with a hallucinated caption. The differences of the hidden states at the "
     "last position, all layers in one vector, have a mean and a first principal component of unit length; a layer's "
-    "direction is its part of their sum."
+    f"direction is its part of their sum. {stable_features.RULE}"
 )
 
 
 def find(host: Host, given: Sequence[Pair]) -> Finding:
-    """A direction for each layer. Raises ValueError for too few pairs."""
+    """A direction for each layer, of the image encoder for each position too. Raises ValueError for too few pairs."""
     if len(given) < FEWEST:
         raise ValueError(f"{len(given)} pairs are too few; give at least {FEWEST}, the released code takes 50 to 70")
-    return led(pairs.differences(host, list(given), "last"))
+    found = led(pairs.differences(host, list(given), "last"))
+    encoding = stable_features.directions(host, [pair.subject for pair in given])
+    return dataclasses.replace(found, tensors={**found.tensors, **encoding})
 
 
 def led(differences: Tensor) -> Finding:

@@ -21,7 +21,8 @@ DRAWN = re.compile(r"random:(\d+)")
 
 @dataclass(frozen=True)
 class Directions:
-    """``tensors`` by name, ``layers.3`` (n, D) those of layer 3; ``facts`` say of what; ``digest`` is a file's SHA-256.
+    """``tensors`` by name, ``layers.3`` (n, D) those of layer 3, ``encoder.3`` (positions, D) those of the image
+    encoder's; ``facts`` say of what; ``digest`` is a file's SHA-256.
 
     ``seed`` in the place of tensors: orthonormal directions drawn from it, which know nothing of the model.
     """
@@ -51,25 +52,45 @@ class Directions:
             raise BadArgument(f"{method}: directions={source} are those of {owner}; {_advice(method)}")
         return found
 
-    def require(self, depth: int, layers: Iterable[int], number: int = 1) -> None:
-        """Raises BadArgument where these are not directions of a model of this depth, or some layer has fewer."""
+    def require(self, depth: int, layers: Iterable[int], number: int = 1, *, encoder: bool = False) -> None:
+        """Raises BadArgument where these are not directions of a model of this depth, or some layer has fewer.
+
+        encoder: whether there have to be some of the image encoder.
+        """
         if self.seed is None and self.facts.get("depth") != str(depth):
             self._refuse(f"are those of a model of {self.facts.get('depth', '?')} layers, this one has {depth}")
         for layer in layers if self.seed is None else ():
             found = len(self.tensors.get(f"layers.{layer}", ()))
             if found < number:
                 self._refuse(f"hold {found} directions of layer {layer}, {number} are asked for")
+        if encoder and self.seed is None and not any(name.startswith("encoder.") for name in self.tensors):
+            self._refuse("hold none of the image encoder, whose pictures have no fixed number of positions")
 
     def at(self, layer: int, like: Tensor, number: int = 1) -> Tensor:
         """The first directions (number, D) of a layer, in float32, for hidden states ``like`` (..., D)."""
         if self.seed is not None:
             return _drawn(self.seed, layer, number, like.shape[-1], like.device)
-        place = f"layers.{layer}", like.device
+        return self._on(f"layers.{layer}", like)[:number]
+
+    def in_encoder(self, layer: int, like: Tensor) -> Tensor:
+        """Directions (positions, D) of a layer of the image encoder, in float32, for its states ``like`` (N, positions,
+        D); of drawn ones all positions have the same (1, D).
+        """
+        if self.seed is not None:
+            return _drawn(self.seed + 1, layer, 1, like.shape[-1], like.device)
+        found = self._on(f"encoder.{layer}", like)
+        if len(found) != like.shape[1]:
+            self._refuse(f"are those of {len(found)} positions in the image encoder, and a picture has {like.shape[1]}")
+        return found
+
+    def _on(self, name: str, like: Tensor) -> Tensor:
+        """A tensor on the device of states (..., D), which have as many features."""
+        place = name, like.device
         if place not in self._copies:
-            self._copies[place] = self.tensors[place[0]].float().to(like.device)
+            self._copies[place] = self.tensors[name].float().to(like.device)
         if (size := self._copies[place].shape[-1]) != like.shape[-1]:
             self._refuse(f"have {size} features, and hidden states {like.shape[-1]}: they are another model's")
-        return self._copies[place][:number]
+        return self._copies[place]
 
     def _refuse(self, why: str) -> NoReturn:
         method, model = self.facts.get("method", ""), self.facts.get("model", "an unknown model")

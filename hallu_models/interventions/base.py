@@ -147,6 +147,17 @@ class Intervention:
         """
         return OtherImage(image)
 
+    def encoder_layers(self, depth: int) -> tuple[int, ...]:
+        """Layers of the image encoder, which has ``depth``, that :meth:`encoder_feed_forward_output` edits."""
+        return ()
+
+    def encoder_feed_forward_output(self, hidden: Tensor, layer: int) -> Tensor:
+        """Edit what a feed-forward block of the image encoder adds (pictures or tiles, positions, D).
+
+        Every picture that is read while the method is on the model goes through it, before any prompt is known.
+        """
+        return hidden
+
     def read(self, prompt: Prompt) -> None:
         """Look at the prompt before the first forward, and keep what is needed in ``prompt.generation``."""
 

@@ -44,7 +44,8 @@ mechanism:
   - {claim} [?]
 cost: not measured
 
-# What the model has to have, of: attention, feed_forward, image_grid, norms_in_front, other_images.
+# What the model has to have, of: attention, feed_forward, fixed_encoder,
+# image_grid, norms_in_front, other_images.
 uses: [{uses}]
 
 # Settings at which it is the plain model, and at which it acts visibly on four layers; the test uses both.
@@ -162,7 +163,7 @@ def _method(name: str, sketch: Sketch) -> str:
     ]
     torch = [*(["import torch"] if "torch." in code else []), "from torch import Tensor"]
     uses = sorted(
-        {"Intervention", *sketch.uses.split(", "), *([] if sketch.layers else ["layers"])},
+        {"Intervention", *filter(None, sketch.uses.split(", ")), *([] if sketch.layers else ["layers"])},
         key=lambda one: (one[0].islower(), one),
     )
     return METHOD.format(

@@ -188,6 +188,20 @@ INSIDE_LAYERS = Sketch(
     default=0.5,
     layers=None,
 )
+ENCODER = Sketch(
+    "Moves what the image encoder's feed-forward blocks add towards its mean over the features.",
+    "",
+    """
+    def encoder_layers(self, depth: int) -> tuple[int, ...]:
+        return tuple(range(depth)) if self.strength else ()
+
+    def encoder_feed_forward_output(self, hidden: Tensor, layer: int) -> Tensor:
+        return torch.lerp(hidden, hidden.mean(dim=-1, keepdim=True).expand_as(hidden), self.strength)
+""",
+    "fixed_encoder",
+    default=0.5,
+    layers=None,
+)
 CONTRAST = Sketch(
     "Contrasts the prediction with that for another image.",
     "LogitsStep, Negative, Prompt, plausible",
@@ -339,6 +353,8 @@ SKETCHES = {
     "token_logits": TOKEN_LOGITS,
     "early_layers": EARLY_LAYERS,
     "inside_layers": INSIDE_LAYERS,
+    "encoder_layers": ENCODER,
+    "encoder_feed_forward_output": ENCODER,
     "contrast": CONTRAST,
     "negative": CONTRAST,
     "other_image": OTHER_IMAGE,

@@ -35,6 +35,7 @@ from hallu_models.hosts.host import Host, UnsupportedModel
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions.base import Intervention
 from hallu_models.self_check.forcing import forced, swapped
+from hallu_models.self_check.inner_probes import EncoderProbe, InsideProbe, PartsProbe
 from hallu_models.self_check.probes import (
     STEPS,
     AttentionOutputProbe,
@@ -44,11 +45,9 @@ from hallu_models.self_check.probes import (
     FeedForwardProbe,
     HeadProbe,
     HidingProbe,
-    InsideProbe,
     LayerOutputProbe,
     LogitsProbe,
     MapProbe,
-    PartsProbe,
     PassProbe,
     Probe,
     RowProbe,
@@ -61,6 +60,7 @@ from hallu_models.session import Session
 
 BRANCH, PASSES, LOGITS, DECODING = "negative branch", "passes", "token logits", "decoding"
 EARLY, INSIDE, PARTS = "early logits", "early logits inside a forward", "parts of layers"
+ENCODER = "image encoder"
 PROBES: dict[str, Callable[..., Probe]] = {
     VALUES.name: ValueProbe,
     ROWS_BEHIND.name: TextProbe,
@@ -78,10 +78,13 @@ PROBES: dict[str, Callable[..., Probe]] = {
     BRANCH: BranchProbe,
     HIDING.name: HidingProbe,
     DECODING: DecodingProbe,
+    ENCODER: EncoderProbe,
 }
 """What a method can use, and what proves it."""
 
 ENGINES = tuple(PROBES)
+APART = (DECODING, ENCODER)
+"""Of these those that are proved in generations of their own."""
 WITH_LAYERS = (*(point.name for point in points.IN_LAYERS), PASSES)
 """Of these those that act in layers."""
 
@@ -127,6 +130,7 @@ def engines_of(interventions: Sequence[Intervention], depth: int) -> tuple[str, 
             used.update([EARLY, INSIDE] if item.overrides(LAYER_OUTPUT.hook) else [EARLY])
         used.update([PARTS] if item.inside_layers(depth) else [])
         used.update([LOGITS] if item.overrides("token_logits") else [])
+        used.update([ENCODER] if item.encoder_layers(1) else [])
         used.update([DECODING] if item.overrides("decode") else [])
         if item.contrasts():
             used.update([BRANCH, *engines_of(item.negative_methods(depth), depth)])
@@ -229,7 +233,7 @@ class _Check:
         assert ids is not None
         self.rows = len(ids)
         # What edits logits alone leaves nothing behind in its row, which can then prove a drastic edit and none.
-        alone = set(self.engines) - {DECODING}
+        alone = set(self.engines) - {*APART}
         self.copies = 1 if len(alone) == 1 and alone <= {BRANCH, LOGITS, EARLY} else 2
 
     def run(self, one: Mapping[str, Any]) -> float:
@@ -239,6 +243,8 @@ class _Check:
         # A first generation leaves things of its own behind.
         before = hosts.fingerprint(model)
         largest = self.decode(tokens, plain) if DECODING in self.engines else 0.0
+        if ENCODER in self.engines:
+            largest = max(largest, self.encode(tokens, plain))
         if not (probes := tuple(self.probes())):
             return largest
         _, logits = self.answered(
@@ -263,7 +269,7 @@ class _Check:
         """A probe an engine, in the first and the last layer; passes end early."""
         depth = self.host.depth
         ends = tuple(sorted({0, depth - 1}))
-        for number, engine in enumerate(engine for engine in self.engines if engine != DECODING):
+        for number, engine in enumerate(engine for engine in self.engines if engine not in APART):
             where = ends if engine in WITH_LAYERS else ()
             if engine == PASSES:
                 where = tuple(range(min(2, depth)))
@@ -285,6 +291,21 @@ class _Check:
         if used[-1] not in found or len(found) < 2:
             return None
         return self.host.depth - 1 if used[-1] == found[-1] else found.index(used[-1])
+
+    def encode(self, tokens: Tensor, plain: Tensor) -> float:
+        """Largest difference of the logits when the image encoder is edited without effect."""
+        moved = []
+        for factor in (1.0, 0.0):
+            with Session(self.host, (EncoderProbe(factor=factor),)).attached():
+                _, logits = generate.scored(self.host.model, self.inputs, STEPS, force=forced(tokens))
+            moved.append(apart(logits, plain))
+        if not moved[0] <= self.tolerance:
+            raise HostMismatch(
+                f"an edit of the image encoder without effect moves logits by {moved[0]:.2g} of their range"
+            )
+        if moved[1] <= max(3 * moved[0], 1e-5):
+            raise HostMismatch("an edit of the image encoder as strong as can be has no effect")
+        return moved[0]
 
     def decode(self, tokens: Tensor, plain: Tensor) -> float:
         """Largest difference of the logits that a decoding policy is given."""

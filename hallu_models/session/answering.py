@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from hallu_models.engines.lens import EMBEDDINGS, Lens
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.engines.rows import replaced
 from hallu_models.engines.step import LogitsStep, State, restored
-from hallu_models.hosts import forward, parts
+from hallu_models.hosts import encoder, forward, parts
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.hosts.host import Host
 from hallu_models.hosts.inputs import DecoderInputs
@@ -28,28 +27,10 @@ from hallu_models.layout import Layout
 from hallu_models.notes import noted
 from hallu_models.observations import Observation
 from hallu_models.session import prompts
+from hallu_models.session.beside import Beside
 from hallu_models.session.memory import Memory
 from hallu_models.session.plan import Plan
 from hallu_models.session.rows import Rows
-
-
-@dataclass
-class Beside:
-    """What methods need besides the prompt. Change it before each generation.
-
-    other_images: see :func:`hallu_models.attach`. rewritten: model inputs of the conversations as methods rewrote them,
-    by method. prepared_images: model inputs with the other images in place, made from ``other_images`` where
-    conversations are given, or from the prompts' own; then made (B, I) says how, by name of an observation, -1 where a
-    prompt has fewer images. images: the index of the image that methods act on, None for all; then chosen_columns
-    (B, L) are the columns of these images.
-    """
-
-    other_images: Any = None
-    rewritten: Mapping[str, Mapping[str, Tensor]] | None = None
-    prepared_images: Mapping[str, Any] | None = None
-    made: Mapping[str, Tensor] | None = None
-    images: int | None = None
-    chosen_columns: Tensor | None = None
 
 
 class Answering:
@@ -385,6 +366,14 @@ class Answering:
                 given = partial(parts.hidden_given, args, kwargs)
                 negative = self._negative.hidden(point, layer, negative, lambda: given()[number:])
             return parts.with_hidden(output, torch.cat([main, negative]))
+
+    def encoded(self, layer: int, methods: tuple[Intervention, ...], _: Any, args: tuple[Any, ...], output: Any) -> Any:
+        """What a feed-forward block of the image encoder gives, edited; of pictures in other prompts too."""
+        hidden = encoder.states_in(output, self.host)
+        edited = hidden
+        for item in methods:
+            edited = item.encoder_feed_forward_output(edited, layer)
+        return parts.with_hidden(output, edited.to(hidden.dtype))
 
     @contextlib.contextmanager
     def _noting(self, layer: int) -> Iterator[None]:

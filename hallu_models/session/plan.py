@@ -13,6 +13,7 @@ from hallu_models.engines.lens import Lens
 from hallu_models.engines.point import AttentionPoint
 from hallu_models.engines.points import IN_ATTENTION
 from hallu_models.engines.step import overriding
+from hallu_models.hosts import encoder
 from hallu_models.hosts.host import Host, UnsupportedModel
 from hallu_models.hosts.mismatch import HostMismatch
 from hallu_models.interventions import Intervention
@@ -28,7 +29,7 @@ class Plan:
     attention: the points at work in a layer, in order, each with its methods. hidden: the same of points in
     hidden states, by point and layer. on_logits: methods that act on next-token logits; one may be contrasting, and
     negative is the plan of its negative rows. projecting: layers in which a method makes logits inside of a forward, by
-    its name.
+    its name. encoding: methods that edit the image encoder, by its layer.
     """
 
     methods: tuple[Intervention, ...]
@@ -42,6 +43,7 @@ class Plan:
     deciding: Intervention | None
     negative: Plan | None = None
     projecting: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    encoding: Mapping[int, tuple[Intervention, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, host: Host, methods: Sequence[Intervention]) -> Plan:
@@ -82,6 +84,7 @@ class Plan:
             _only(overriding(methods, ["decode"]), "choose the tokens, and only one can"),
             negative,
             {item.name: item.early_layers(host.depth) for item in overriding(methods, LAYER_OUTPUT.hooks)},
+            _encoding(host, methods),
         )
         plan._require_parts(host)
         return plan
@@ -94,7 +97,7 @@ class Plan:
     @property
     def idle(self) -> bool:
         """Nothing to do."""
-        return not (self.attended or self.hidden or self.on_logits or self.early or self.deciding)
+        return not (self.attended or self.hidden or self.on_logits or self.early or self.deciding or self.encoding)
 
     @property
     def hidden_edits(self) -> tuple[tuple[HiddenPoint, int], ...]:
@@ -124,6 +127,19 @@ class Plan:
                 Lens(host, self.early).modules()
             except (HostMismatch, IndexError) as error:
                 raise _lacks(host, owner, "early-layer logits", error) from error
+
+
+def _encoding(host: Host, methods: Sequence[Intervention]) -> dict[int, tuple[Intervention, ...]]:
+    found: dict[int, tuple[Intervention, ...]] = {}
+    for item in methods:
+        if item.encoder_layers(1):
+            try:
+                depth = len(encoder.layers(host))
+            except UnsupportedModel as error:
+                raise _lacks(host, item.name, "image encoder", error) from error
+            for layer in item.encoder_layers(depth):
+                found[layer] = (*found.get(layer, ()), item)
+    return found
 
 
 def _nothing(_: object) -> Tensor:

@@ -15,14 +15,15 @@ from hallu_models.conversations import chosen_images
 from hallu_models.engines import branches
 from hallu_models.engines.passes import Passes
 from hallu_models.engines.tokens import ends_of
-from hallu_models.hosts import attention, decoding, forward, generate
+from hallu_models.hosts import attention, decoding, encoder, forward, generate
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.hosts.host import Host
 from hallu_models.interventions import Answer, Intervention
 from hallu_models.notes import noted, notes
 from hallu_models.observations import Observation
 from hallu_models.session import finite, prompts
-from hallu_models.session.answering import Answering, Beside
+from hallu_models.session.answering import Answering
+from hallu_models.session.beside import Beside
 from hallu_models.session.owners import held, refuse_nesting
 from hallu_models.session.plan import Plan
 
@@ -55,6 +56,8 @@ class Session(Beside):
             raise ValueError(f"branch={branch}: allowed are {', '.join(branches.MODES)}")
         self.host, self.interventions = host, interventions
         self.plan = Plan.of(host, interventions)
+        if self.plan.encoding and self.images is not None:
+            raise ValueError(f"{self.plan.name}: the image encoder is edited for all images; leave images=all")
         self._answering = Answering(host, self.plan, self, observe=observe, mode=branch)
         self._mode, self._prove = branch, prove
         self._edits = contextlib.ExitStack()
@@ -102,6 +105,9 @@ class Session(Beside):
             stack.callback(module.register_forward_hook(self._of_owner(hook), with_kwargs=with_kwargs).remove)
 
         stack.enter_context(held(host.model))
+        for layer, methods in plan.encoding.items():
+            part = encoder.feed_forward(encoder.layers(host)[layer])
+            after(part, partial(own.encoded, layer, methods))
         stack.enter_context(_replaced(host.model, "generate", self._generate))
         before(host.model, own.before_model)
         before(host.decoder, own.before_decoder)

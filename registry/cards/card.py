@@ -14,6 +14,7 @@ FIDELITIES: tuple[str, ...] = get_args(Fidelity)
 USES: Mapping[str, str] = {
     "attention": "heads that attend to the image, which it reads or edits",
     "feed_forward": "layers whose feed-forward block is one part, which it edits",
+    "fixed_encoder": "an image encoder in which every picture has as many positions",
     "image_grid": "image tokens that are a square grid over one picture",
     "norms_in_front": "layers with a norm in front of attention and one in front of the feed-forward block alone",
     "other_images": "another image in the place of the prompt's",
