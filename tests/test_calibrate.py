@@ -476,7 +476,7 @@ def test_the_demo_model_has_what_its_methods_need():
     question = hallu_models.conversation(picture, "Please describe this image in detail.")
     with hallu_models.attach(host, "ad_hh") as session:
         assert session.interventions[0].heads == "L5H3"
-    for method in ("ad_hh", "nullu"):
+    for method in ("ad_hh", "nullu", "vti"):
         assert host.generate([question], method=method, max_new_tokens=4)[0].text
 
 
