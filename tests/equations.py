@@ -173,7 +173,7 @@ REFERENCES: dict[str, Callable[[Any, Row], Tensor]] = {
     "iava": _iava,
 }
 WHOLE = tuple(REFERENCES)
-"""Methods that are tried in full on every family, in every run of the tests."""
+"""Methods that are tried in full on several families, in every run of the tests."""
 
 REFERENCES |= {
     file.stem: importlib.import_module(f"references.{file.stem}").reference

@@ -418,7 +418,7 @@ def _(host: Host, patch: pytest.MonkeyPatch) -> Any:
 def _(host: Host, patch: pytest.MonkeyPatch) -> Any:
     kind = type(host.causal)
 
-    def register(self: Any, hook: Any) -> Any:
-        return kind.register_forward_hook(self, lambda *given: (hook(*given), None)[1])
+    def register(self: Any, hook: Any, **options: Any) -> Any:
+        return kind.register_forward_hook(self, lambda *given: (hook(*given), None)[1], **options)
 
     return as_kind(host.causal, register_forward_hook=register)

@@ -516,7 +516,7 @@ def test_tasks_that_cannot_be_compared_are_left_out_with_a_note(
 
     other = write(tmp_path / "d", replace(VHR, lines=foreign))
     assert (
-        "Note: hallu_demo_pope is left out: its samples carry no records of CHAIR, POPE, MME"
+        "Note: hallu_demo_pope is left out: its samples carry no records of CHAIR, POPE, "
         in run(capsys, two[0], other)[1]
     )
     questions = write(tmp_path / "e", replace(VHR, tasks=("hallu_demo_pope",)))

@@ -77,8 +77,10 @@ def test_its_hooks_are_hooks():
     from hallu_models.interventions.base import Intervention
 
     table = TEXT[TEXT.index("| the paper |") : TEXT.index("If none fits")]
-    hooks = [name for row in table.splitlines()[2:] if "|" in row for name in re.findall(r"`(\w+)`", row)]
-    assert len(hooks) == 7 and all(callable(getattr(Intervention, name)) for name in hooks)
+    rows = [row.split("|") for row in table.splitlines()[2:] if "|" in row]
+    hooks = [name for row in rows for name in re.findall(r"`(\w+)`", row[2])]
+    assert len(hooks) > 12 and all(callable(getattr(Intervention, name)) for name in hooks)
+    assert [name for row in rows for name in re.findall(r"`(\w+)`", row[3]) if name not in registry.methods()] == []
 
 
 def test_the_pipeline_of_transformers(images):

@@ -11,7 +11,6 @@ from test_session import state_of
 import hallu_models
 import registry
 from hallu_models import self_check
-from hallu_models.demo import held_out
 from hallu_models.hosts import forward
 from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.self_check import proof
@@ -178,9 +177,8 @@ def test_it_passes_in_half_precision(dtype, attention):
     for engine in self_check.ENGINES:
         passed = self_check.check(found, (engine,), "paired")
         assert passed.largest < proof.TOLERANCE[found.model.dtype]
-    for method in ("only", "sid", "opera", "memvr", "vista", "sevi", "pai"):
-        others = {"other_images": [held_out.held_out(number=1)[0].image()]} if method == "sevi" else {}
-        with hallu_models.attach(found, method, **others):
+    for method in ("only", "sid"):
+        with hallu_models.attach(found, method):
             pass
 
 
