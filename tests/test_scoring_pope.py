@@ -46,7 +46,8 @@ def test_an_unparsed_answer_is_wrong_and_counts_as_no():
 
 def test_a_period_is_no_mistake_unless_the_policy_says_so():
     answers, labels = ["Yes.", "No."], ["yes", "no"]
-    assert [pope.score(answers, labels, policy)["accuracy"] for policy in yesno.POLICIES] == [100.0] * 4 + [0.0]
+    found = {policy: pope.score(answers, labels, policy)["accuracy"] for policy in yesno.POLICIES}
+    assert found == {**dict.fromkeys(yesno.POLICIES, 100.0), "strict": 0.0}
 
 
 def test_yes_ratio_is_of_the_answers():
