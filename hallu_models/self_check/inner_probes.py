@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from hallu_models.interventions import LayerStep, LogitsStep
@@ -50,16 +51,22 @@ class PartsProbe(Probe):
         assert at.attended is not None
         self.note(at)
         self.seen.inner["heads"] = at.attended(attention)
-        return self.edited(attention)
+        return attention
 
     def attention_output(self, hidden: Tensor, at: LayerStep) -> Tensor:
         self.seen.inner.update(added=at.layout.last_row(hidden), normed=at.layout.last_row(at.block_input))
         return hidden
 
     def token_logits(self, logits: Tensor, at: LogitsStep) -> Tensor:
+        # In the last step other probes edit even rows.
+        if at.step < STEPS - 1:
+            self.compare(logits, at)
+        # One layer's attention hardly shows among many in half precision, so what is edited is the logits.
+        return torch.where(self.drastic(at.step, logits)[:, None], -logits, logits)
+
+    def compare(self, logits: Tensor, at: LogitsStep) -> None:
+        """Find a problem where a part gives other states than it gave in the model's own forward."""
         assert at.inside is not None
-        if at.step == STEPS - 1:
-            return logits
         inside, inner, (before, layer, last) = at.inside, self.seen.inner, at.layers
         between = inside.hidden(before) + inner["added"]
         made = {
@@ -76,7 +83,6 @@ class PartsProbe(Probe):
                 difference <= self.tolerance,
                 f"{part} gives other states than in the model's own forward, by {difference:.2g} of their range",
             )
-        return logits
 
 
 @dataclass(frozen=True)
