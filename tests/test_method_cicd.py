@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from hallu_models.interventions import LogitsStep, Recorder, State
-from hallu_models.interventions.cicd import CICD, jensen_shannon, reversed_divergence
+from hallu_models.interventions import LogitsStep, Recorder, State, jensen_shannon, reversed_divergence
+from hallu_models.interventions.cicd import CICD
 from hallu_models.interventions.sevi import SEVI
 
 FIRST, SECOND = [0.7, 0.2, 0.1], [0.1, 0.3, 0.6]
@@ -39,7 +39,7 @@ def test_predictions_as_far_apart_as_can_be():
     """ln 2 at most, against what is cut at 1: the strength is 1.16 at least, against 1."""
     far = torch.tensor([[80.0, -80.0, 0.0]])
     assert float(jensen_shannon(far, -far)) == pytest.approx(math.log(2), abs=1e-5)
-    assert reversed_divergence(far, -far) == 1.0
+    assert float(reversed_divergence(far, -far)) > 1
     assert strength("paper", far, -far) == pytest.approx(1 - math.log10(math.log(2)), abs=1e-5)
     assert strength("official", far, -far) == 1.0
 

@@ -17,7 +17,7 @@ from hallu_models.hosts import attention, forward
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.hosts.host import Host, UnsupportedModel
 from hallu_models.hosts.inputs import layout_of
-from hallu_models.interventions.cicd import jensen_shannon
+from hallu_models.interventions import jensen_shannon
 from hallu_models.layout import Layout
 
 

@@ -9,7 +9,6 @@ a cache of their own, for runs that are short of memory. Both give the same pred
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -38,17 +37,6 @@ class Negative:
     inputs: DecoderInputs
     active: Tensor
     layout: Layout | None = None
-
-
-def plausible(logits: Tensor, reference: Tensor, beta: float) -> Tensor:
-    """Adaptive plausibility: tokens below ``beta`` times the most likely one under ``reference`` become impossible."""
-    limit = reference.amax(dim=-1, keepdim=True) + math.log(beta) if beta > 0 else -math.inf
-    return logits.masked_fill(reference < limit, -math.inf)
-
-
-def contrasted(logits: Tensor, negative: Tensor, alpha: float, beta: float) -> Tensor:
-    """(1 + alpha) l - alpha l' (B, V) for plausible tokens; with an alpha of 0 the plain model's logits, uncut."""
-    return logits if alpha == 0 else plausible((1 + alpha) * logits - alpha * negative, logits, beta)
 
 
 class Branch:

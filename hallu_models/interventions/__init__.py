@@ -6,12 +6,19 @@ from hallu_models.interventions import Intervention, LayerStep
 from hallu_models.conversations import Conversation, Message
 from hallu_models.engines import pictures
 from hallu_models.engines.beams import Beams, Lookahead, Rules, Search, search
-from hallu_models.engines.branches import Negative, contrasted, plausible
+from hallu_models.engines.branches import Negative
 from hallu_models.engines.directions import Directions
 from hallu_models.engines.lens import EMBEDDINGS
 from hallu_models.engines.maps import Maps
 from hallu_models.engines.noise import fingerprint, seeded_noise
 from hallu_models.engines.passes import Passes
+from hallu_models.engines.predictions import (
+    contrasted,
+    jensen_shannon,
+    plausible,
+    reversed_divergence,
+    supported,
+)
 from hallu_models.engines.rows import HIDDEN, seen
 from hallu_models.engines.step import LayerStep, LogitsStep, Recorder, State
 from hallu_models.hosts import matching
@@ -53,12 +60,15 @@ __all__ = [
     "State",
     "contrasted",
     "fingerprint",
+    "jensen_shannon",
     "layers",
     "matching",
     "per_layer",
     "pictures",
     "plausible",
+    "reversed_divergence",
     "search",
     "seeded_noise",
     "seen",
+    "supported",
 ]

@@ -17,12 +17,12 @@ from hallu_models.interventions import (
     Negative,
     OtherImage,
     Prompt,
+    jensen_shannon,
     layers,
     matching,
     pictures,
-    plausible,
+    supported,
 )
-from hallu_models.interventions.cicd import jensen_shannon
 
 BLUR = 0.02
 """Deviation of the blur over the map of relevance, as a share of its side."""
@@ -56,11 +56,9 @@ class AGLA(Intervention):
         return Negative(prompt.run.other_images(self.name, made=True), prompt.layout.has_image)
 
     def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
-        if self.alpha == 0:
-            return logits
         if at.record:
             at.record("jsd", jensen_shannon(logits, negative))
-        return plausible(logits + self.alpha * negative, logits, self.beta)
+        return supported(logits, negative, self.alpha, self.beta)
 
 
 def shown(relevance: Tensor, similarity: float, side: int) -> Tensor:

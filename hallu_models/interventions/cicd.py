@@ -6,15 +6,22 @@ they are contrasted.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
-from hallu_models.interventions import Intervention, LogitsStep, Negative, Prompt, layers, plausible
+from hallu_models.interventions import (
+    Intervention,
+    LogitsStep,
+    Negative,
+    Prompt,
+    jensen_shannon,
+    layers,
+    plausible,
+    reversed_divergence,
+)
 
 
 @dataclass(frozen=True)
@@ -55,35 +62,13 @@ def contrast_other_image(
     """(1 + alpha) l - alpha l' with a strength per row, where the predictions differ at all; plausible tokens only."""
     if alpha_max == 0:
         return logits
-    divergence = apart(logits, negative)
+    divergence = apart(logits, negative).clamp(max=1)
     alpha = (1 - divergence.log10()).clamp(max=alpha_max).where(divergence > 1e-4, 0.0)
     if at.record:
         at.record("jsd", divergence)
         at.record("alpha", alpha)
     alpha = alpha[:, None]
     return plausible((1 + alpha) * logits - alpha * negative, logits, beta)
-
-
-def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
-    """Jensen-Shannon divergence (B,) in nats of the distributions with these logits (B, V), at most 1."""
-    p, q, m = _with_middle(first, second)
-    return ((_divergence(p, m) + _divergence(q, m)) / 2).clamp(min=0, max=1)
-
-
-def reversed_divergence(first: Tensor, second: Tensor) -> Tensor:
-    """Divergence (B,) in nats of the middle of both distributions from each of them, mean of the two, at most 1."""
-    p, q, m = _with_middle(first, second)
-    return ((_divergence(m, p) + _divergence(m, q)) / 2).clamp(min=0, max=1)
-
-
-def _with_middle(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    p, q = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
-    return p, q, torch.logaddexp(p, q) - math.log(2)
-
-
-def _divergence(p: Tensor, q: Tensor) -> Tensor:
-    """Kullback-Leibler divergence (B,) of log-probabilities ``p`` from ``q``."""
-    return torch.nn.functional.kl_div(q, p, log_target=True, reduction="none").sum(-1)
 
 
 Divergence = Callable[[Tensor, Tensor], Tensor]

@@ -7,14 +7,21 @@ is furthest from the final one is taken for the state before that, and is subtra
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from hallu_models.interventions import EMBEDDINGS, Intervention, LogitsStep, layers, plausible
+from hallu_models.interventions import (
+    EMBEDDINGS,
+    Intervention,
+    LogitsStep,
+    jensen_shannon,
+    layers,
+    plausible,
+    reversed_divergence,
+)
 
 LONG = 40
 """Layers above which a half is no longer looked into, but 20 layers at its end."""
@@ -52,19 +59,13 @@ class DoLa(Intervention):
             return logits
         final = logits.log_softmax(dim=-1)
         early = at.early(at.layers, normed=False).log_softmax(dim=-1)
-        furthest, place = self.divergence(final[:, None], early).max(dim=-1)
+        apart = reversed_divergence if self.variant == "official" else jensen_shannon
+        furthest, place = apart(logits[:, None], early).max(dim=-1)  # (B,)
         if at.record:
             at.record("layer", torch.tensor(at.layers, device=place.device)[place])
             at.record("divergence", furthest)
         chosen = early[torch.arange(len(early), device=early.device), place]
         return plausible(final - chosen, logits, self.beta)
-
-    def divergence(self, final: Tensor, early: Tensor) -> Tensor:
-        """How far (B, n) in nats the final prediction (B, 1, V) is from those of n layers (B, n, V), as log-softmax."""
-        mixture = torch.logaddexp(final, early) - math.log(2)
-        if self.variant == "official":
-            return (mixture.exp() * (2 * mixture - final - early)).sum(dim=-1) / 2
-        return (final.exp() * (final - mixture) + early.exp() * (early - mixture)).sum(dim=-1) / 2
 
 
 def half_of(depth: int, half: str) -> list[int]:

@@ -18,9 +18,9 @@ from hallu_models.interventions import (
     Negative,
     Prompt,
     contrasted,
+    jensen_shannon,
     layers,
 )
-from hallu_models.interventions.cicd import jensen_shannon
 
 
 @dataclass(frozen=True)

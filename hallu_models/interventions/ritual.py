@@ -18,11 +18,11 @@ from hallu_models.interventions import (
     Negative,
     OtherImage,
     Prompt,
+    jensen_shannon,
     layers,
     pictures,
-    plausible,
+    supported,
 )
-from hallu_models.interventions.cicd import jensen_shannon
 
 TRANSFORMS = ("horizontal_flip", "vertical_flip", "rotation", "color_jitter", "gaussian_blur", "crop", "none")
 """What the observation ``transform`` counts; one of the first six is drawn."""
@@ -56,11 +56,9 @@ class RITUAL(Intervention):
         return Negative(prompt.run.other_images(self.name, made=True), prompt.layout.has_image)
 
     def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
-        if self.alpha == 0:
-            return logits
         if at.record:
             at.record("jsd", jensen_shannon(logits, negative))
-        return plausible(logits + self.alpha * negative, logits, self.beta)
+        return supported(logits, negative, self.alpha, self.beta)
 
 
 def _transformed(image: Any, name: str, draw: torch.Generator) -> Any:

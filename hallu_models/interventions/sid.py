@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hallu_models.interventions import BadArgument, Intervention, LayerStep, LogitsStep, Negative, Prompt, plausible
+from hallu_models.interventions import BadArgument, Intervention, LayerStep, LogitsStep, Negative, Prompt, contrasted
 from hallu_models.interventions import layers as layer_lists
 
 
@@ -42,9 +42,7 @@ class SID(Intervention):
         return (LeastAttended(f"{self.start - 1}-{depth - 1}", self.k),)
 
     def contrast(self, logits: Tensor, negative: Tensor, at: LogitsStep) -> Tensor:
-        if self.alpha == 0:
-            return logits
-        return plausible((1 + self.alpha) * logits - self.alpha * negative, logits, self.beta)
+        return contrasted(logits, negative, self.alpha, self.beta)
 
 
 @dataclass(frozen=True)

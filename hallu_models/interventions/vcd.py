@@ -19,10 +19,10 @@ from hallu_models.interventions import (
     Prompt,
     contrasted,
     fingerprint,
+    jensen_shannon,
     layers,
     seeded_noise,
 )
-from hallu_models.interventions.cicd import jensen_shannon
 
 STEPS = 1000
 """Of the diffusion, whose noise grows along a sigmoid."""

@@ -51,7 +51,7 @@ class Answering:
         self._branch: branches.Branch | None = None
         self._negative: Rows | None = None
         """The branch's rows, where these are edited."""
-        self._lens = Lens(host, plan.early) if plan.early else None
+        self._lens = Lens(host, plan.looked_into) if plan.early else None
         self._inside = {
             item.name: Inside(host, layers, self._lens.hidden, partial(self._lens.project, normed=False))
             for item in plan.methods
@@ -191,12 +191,15 @@ class Answering:
             edited = item.token_logits(last, at)
             if item is self.plan.contrasting and active is not None:
                 edited = torch.where(active, item.contrast(edited, negative, at), edited)
+            if len(self.plan.on_logits) > 1:
+                # What one method has ruled out, the next one does not bring back.
+                edited = edited.masked_fill(last.isneginf(), -torch.inf)
             last = restored(edited, last, layout)
         return forward.with_logits(output, replaced(made.float(), last, layout))
 
     def _logits_step(self, item: Intervention, layout: Layout) -> LogitsStep:
         memory, name = self.memory, item.name
-        early, layers = partial(self._early, name), item.early_layers(self.host.depth)
+        early, layers = partial(self._early, name), self.plan.early.get(name, ())
         generation, record, inside = memory.generation[name], memory.recorder(name), self._inside.get(name)
         return LogitsStep(self.step, layout, generation, record, early, layers, inside)
 

@@ -29,7 +29,8 @@ class Plan:
     attention: the points at work in a layer, in order, each with its methods. hidden: the same of points in
     hidden states, by point and layer. on_logits: methods that act on next-token logits; one may be contrasting, and
     negative is the plan of its negative rows. projecting: layers in which a method makes logits inside of a forward, by
-    its name. encoding: methods that edit the image encoder, by its layer.
+    its name. early: layers whose logits a method looks at, by its name. encoding: methods that edit the image encoder,
+    by its layer.
     """
 
     methods: tuple[Intervention, ...]
@@ -38,7 +39,7 @@ class Plan:
     attention: Mapping[int, tuple[tuple[AttentionPoint, tuple[Intervention, ...]], ...]]
     hidden: dict[tuple[HiddenPoint, int], tuple[Intervention, ...]]
     on_logits: tuple[Intervention, ...]
-    early: tuple[int, ...]
+    early: Mapping[str, tuple[int, ...]]
     contrasting: Intervention | None
     deciding: Intervention | None
     negative: Plan | None = None
@@ -66,6 +67,7 @@ class Plan:
         attended = {layer for item in looking for layer in layers[item.name]}
         attended.update(negative.attended if negative else ())
         attention = {layer: _points(layer, methods, host.depth) for layer in sorted(attended)}
+        early = {item.name: found for item in methods if (found := item.early_layers(host.depth))}
         hidden = {
             (point, layer): acting
             for point in HIDDEN_STATES
@@ -79,11 +81,11 @@ class Plan:
             attention,
             hidden,
             tuple(item for item in methods if item.contrasts() or item.overrides("token_logits")),
-            tuple(sorted({layer for item in methods for layer in item.early_layers(host.depth)})),
+            early,
             contrasting,
             _only(overriding(methods, ["decode"]), "choose the tokens, and only one can"),
             negative,
-            {item.name: item.early_layers(host.depth) for item in overriding(methods, LAYER_OUTPUT.hooks)},
+            {item.name: early.get(item.name, ()) for item in overriding(methods, LAYER_OUTPUT.hooks)},
             _encoding(host, methods),
         )
         plan._require_parts(host)
@@ -98,6 +100,11 @@ class Plan:
     def idle(self) -> bool:
         """Nothing to do."""
         return not (self.attended or self.hidden or self.on_logits or self.early or self.deciding or self.encoding)
+
+    @property
+    def looked_into(self) -> tuple[int, ...]:
+        """Layers whose logits any method looks at."""
+        return tuple(sorted({layer for layers in self.early.values() for layer in layers}))
 
     @property
     def hidden_edits(self) -> tuple[tuple[HiddenPoint, int], ...]:
@@ -122,11 +129,10 @@ class Plan:
             except (HostMismatch, IndexError) as error:
                 raise _lacks(host, methods[0].name, point.name, error) from error
         if self.early:
-            owner = next(item.name for item in self.methods if item.early_layers(host.depth))
             try:
-                Lens(host, self.early).modules()
+                Lens(host, self.looked_into).modules()
             except (HostMismatch, IndexError) as error:
-                raise _lacks(host, owner, "early-layer logits", error) from error
+                raise _lacks(host, next(iter(self.early)), "early-layer logits", error) from error
 
 
 def _encoding(host: Host, methods: Sequence[Intervention]) -> dict[int, tuple[Intervention, ...]]:
