@@ -8,14 +8,16 @@ scores do not compare with those on 3,000.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hallu_tasks.data.documents import Documents, Hub, Local, Source
 from hallu_tasks.data.folder import Folder, checksum
 from hallu_tasks.pope import answers
+from hallu_tasks.pope.answers import PopeQuestion
 
-__all__ = ["COUNT", "FILES", "STRATEGIES", "documents"]
+__all__ = ["COUNT", "FILES", "STRATEGIES", "documents", "shown"]
 
 STRATEGIES = ("random", "popular", "adversarial")
 COUNT = 3_000
@@ -60,10 +62,16 @@ def _read(name: str, strategy: str, folder: Folder) -> Local:
             f"{path} holds {len(questions):,} questions instead of {COUNT:,}{older}; take the file of today's official "
             "repository"
         )
-    files = {number: question.file for number, question in questions.items()}
+    return shown(name, strategy, questions, folder, {f"{path.name} sha256": checksum(path)})
+
+
+def shown(
+    name: str, strategy: str, questions: Mapping[int, PopeQuestion], folder: Folder, facts: Mapping[str, str]
+) -> Local:
+    """Questions by number with their images, and the facts about them behind their counts."""
     owner, place = _IMAGES[name]
     other = folder.beside(owner)
-    images = other.images(other.folder(place), files.values())
+    images = other.images(other.folder(place), [question.file for question in questions.values()])
     rows = [
         {
             "question_id": number,
@@ -71,17 +79,14 @@ def _read(name: str, strategy: str, folder: Folder) -> Local:
             "answer": question.label,
             "category": strategy,
             "image_id": str(question.image),
-            "image_file": f"../{owner}/{place}/{files[number]}",
-            "image": images[files[number]],
+            "image_file": f"../{owner}/{place}/{question.file}",
+            "image": images[question.file],
         }
         for number, question in questions.items()
     ]
     yes = sum(question.label == "yes" for question in questions.values())
-    facts = {
-        "documents": f"{len(rows):,} questions, {yes:,} of them yes, on {len(images)} images",
-        f"{path.name} sha256": checksum(path),
-    }
-    return Local(rows, facts)
+    counted = f"{len(rows):,} questions, {yes:,} of them yes, on {len(images)} images"
+    return Local(rows, {"documents": counted, **facts})
 
 
 def _require_own(path: Path, name: str, strategy: str) -> None:

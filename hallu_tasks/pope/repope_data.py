@@ -12,7 +12,7 @@ from hallu_tasks.data.documents import Documents, Local, Source
 from hallu_tasks.data.folder import Folder, benchmark, checksum, root
 from hallu_tasks.pope import answers, relabelled
 from hallu_tasks.pope.answers import PopeQuestion
-from hallu_tasks.pope.data import FILES, STRATEGIES
+from hallu_tasks.pope.data import FILES, STRATEGIES, shown
 
 __all__ = ["SOURCE", "documents", "labels"]
 
@@ -58,26 +58,11 @@ def _questions(strategy: str, folder: Folder) -> tuple[str, str, dict[int, PopeQ
 
 def _read(strategy: str, folder: Folder) -> Local:
     path, digest, questions = _questions(strategy, folder)
-    other = folder.beside("coco")
-    images = other.images(other.folder("val2014"), (question.file for question in questions.values()))
-    rows = [
-        {
-            "question_id": number,
-            "question": question.key[2],
-            "answer": question.label,
-            "category": strategy,
-            "image_id": str(question.image),
-            "image_file": f"../coco/val2014/{question.file}",
-            "image": images[question.file],
-        }
-        for number, question in questions.items()
-    ]
-    yes = sum(question.label == "yes" for question in questions.values())
     facts = {
-        "documents": f"{len(rows):,} questions, {yes:,} of them yes, on {len(images)} images",
         f"{relabelled.FILE.format(strategy)} sha256": digest,
+        **_beside_pope(strategy, folder, path, questions),
     }
-    return Local(rows, {**facts, **_beside_pope(strategy, folder, path, questions)})
+    return shown("coco", strategy, questions, folder, facts)
 
 
 def _beside_pope(strategy: str, folder: Folder, path: str, questions: Mapping[int, PopeQuestion]) -> dict[str, str]:
