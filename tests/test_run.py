@@ -368,6 +368,7 @@ def test_make_demo_stops_at_a_failed_arm_and_compares_nothing(
     ("model", "last"),
     [
         ("llava_vhr", "hallu: the run failed: BadArgument: vhr: alpha=abc is not a number; allowed: a number >= 0"),
+        ("llava_vcdd", "hallu: the run failed: UnknownName: unknown model 'llava_vcdd' (did you mean llava_vcd"),
         ("llava_hf", "hallu: the run failed: "),  # lmms-eval's own, without the package or the checkpoint it needs
     ],
 )

@@ -82,9 +82,10 @@ def _watched(
         place = Path(output) if output else None
         folder = place if os.environ.get("RANK", "0") == "0" else None
         try:
+            before = {} if folder is None else _begun(folder)
+            program.require_model(program.wanted(args, "model"))
             if folder is None:
                 return evaluate(args)
-            before = _begun(folder)
             found = evaluate(args)
             if outcome.results(folder).items() <= before.items():
                 raise RuntimeError(f"lmms-eval wrote no results into --output_path {folder}; its log says why")

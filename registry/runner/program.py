@@ -9,7 +9,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from registry.runner.mismatch import member, part, require_parameters
+from registry.errors import UnknownName
+from registry.runner.mismatch import RunnerMismatch, member, part, require_parameters
 from registry.runner.mismatch import module as _module
 
 Evaluate = Callable[[argparse.Namespace], Any]
@@ -37,3 +38,16 @@ def start() -> None:
 def wanted(arguments: argparse.Namespace, name: str) -> Any:
     """An option of an evaluation. Raises `RunnerMismatch` where the parsed command line does not have it."""
     return member(arguments, name, "the parsed command line")
+
+
+def require_model(name: str | None) -> None:
+    """Raise `UnknownName`, with near matches, for a model that lmms-eval does not have.
+
+    Its own error lists some eight hundred names. It is left to that where its list is not as it is known.
+    """
+    try:
+        known = part("models", "list_available_models")(include_aliases=True)
+    except (RunnerMismatch, TypeError):
+        return
+    if name and name not in known:
+        raise UnknownName("model", name, known, "hallu models")
