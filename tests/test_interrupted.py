@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 
@@ -79,20 +78,9 @@ class Run:
             "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "FAULT": fault,
             "HALLU_RECOVERY": str(self.kept),
         }  # fmt: skip
-        if processes == 1:
-            command = [sys.executable, *asked]
-            self.process = warm.Process(command, place, changes, self.log, self.log, added=[place])
-            return
         launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}")
-        path = os.pathsep.join([str(place), os.environ.get("PYTHONPATH", "")])
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *launcher, *asked],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=place,
-                env={**os.environ, **changes, "PYTHONPATH": path},
-            )
+        command = [sys.executable, *(launcher if processes > 1 else ()), *asked]
+        self.process = warm.Process(command, place, changes, self.log, self.log, added=[place])
 
     def kill_at(self, number, how):
         """End a process of the run, any one of several, once this many answers are kept, or a moment later."""

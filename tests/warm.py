@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
 
+LAUNCHER = "torch.distributed.run"
 CHANGES_IMPORTS = ("PYTHONPATH", "LMMS_EVAL_PLUGINS", "HALLU_TASKS", "HF_HOME", "HF_HUB_OFFLINE")
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -93,7 +94,7 @@ def _program(command: Sequence[str]) -> str | None:
     if Path(command[0]).name in ("lmms-eval", "hallu"):
         return Path(command[0]).name
     module = command[2] if list(command[:2]) == [sys.executable, "-m"] else None
-    return module if module in ("lmms_eval", "registry.evaluation") else None
+    return module if module in ("lmms_eval", "registry.evaluation", LAUNCHER) else None
 
 
 def _same_imports(changes: Mapping[str, str]) -> bool:
@@ -131,7 +132,12 @@ def _called(
     if added:
         sys.path[:0] = added
         _find_plugins()
-    sys.argv = command[2:] if command[1:2] == ["-m"] else command
+    _run(program, command[2:] if command[1:2] == ["-m"] else command)
+
+
+def _run(program: str, arguments: list[str]) -> None:
+    """Be this program. ``arguments`` begin with its own name."""
+    sys.argv = arguments
     if program == "hallu":
         from registry.commands import cli
 
@@ -140,9 +146,28 @@ def _called(
         from registry.evaluation import process
 
         sys.exit(process.main(sys.argv[1:]))
-    from lmms_eval.cli import dispatch
+    if program == LAUNCHER:
+        _launch(arguments[1:])
+    else:
+        from lmms_eval.cli import dispatch
 
-    dispatch.main()
+        dispatch.main()
+
+
+def _launch(arguments: list[str]) -> None:
+    """Torch's own launcher, whose agent starts, watches and ends the ranks; these are forked from here."""
+    from torch.distributed import run
+
+    configure = run.config_from_args
+
+    def forking(given):
+        config, _, command = configure(given)
+        config.start_method = "fork"
+        module = command[command.index("-m") + 1 :]
+        return config, _run, [module[0], module]
+
+    run.config_from_args = forking
+    run.main(arguments)
 
 
 def _find_plugins() -> None:
