@@ -83,3 +83,20 @@ def test_model_inputs_alone_are_refused_by_name(host, asked):
             host.model.generate(**inputs, max_new_tokens=2)
     with torch.no_grad():
         assert host.model.generate(**inputs, max_new_tokens=2).shape[0] == 3, "nothing is left behind"
+
+
+def test_lmms_eval_s_model_asks_so_too(tmp_path, monkeypatch):
+    from test_adapter import requests
+
+    from hallu_models import models
+
+    monkeypatch.setenv("HALLU_RECOVERY", str(tmp_path))
+
+    def said(model_id, text):
+        model = getattr(models, model_id)(pretrained="demo", device="cpu", batch_size=3)
+        documents = [{"image": number, "text": text} for number in range(3)]
+        return [str(answer.text) for answer in model.generate_until(requests(model, documents))]
+
+    expected = said("llava_base", f"{QUESTION} {HINT}")
+    assert said("llava_sham_prompt", QUESTION) == expected
+    assert said("llava_base", QUESTION) != expected
