@@ -76,9 +76,9 @@ lint: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 
-# Every method on the demo model: runs what is not there yet, and renews its page and pictures.
+# Every method on the demo model with its shams: runs what is not there yet, and renews its page and pictures.
 methods: $(DEV)
-	$(BIN)/hallu sweep --model llava_base --model_args pretrained=demo --methods $$($(BIN)/python tests/methods_page.py) --tasks hallu_demo --jobs 2 --output results/methods -- --batch_size 16
+	$(BIN)/hallu sweep --model llava_base --model_args pretrained=demo --methods $$($(BIN)/python tests/methods_page.py) --controls --tasks hallu_demo --jobs 2 --output results/methods -- --batch_size 16
 	$(BIN)/python tests/methods_page.py results/methods
 
 # The pictures of the README.

@@ -54,6 +54,19 @@ def request_of(messages: Conversation) -> str:
     return ""
 
 
+def with_text_behind(messages: Conversation, text: str) -> list[Message]:
+    """The conversation with one more text behind those of the user's latest message, after a blank."""
+    place = max(number for number, message in enumerate(messages) if message["role"] == "user")
+    content = messages[place]["content"]
+    if isinstance(content, str):
+        longer: Any = f"{content} {text}"
+    else:
+        last = max((number for number, part in enumerate(content) if part["type"] == "text"), default=None)
+        behind = {"type": "text", "text": text if last is None else f"{content[last]['text']} {text}"}
+        longer = [*content, behind] if last is None else [*content[:last], behind, *content[last + 1 :]]
+    return [*messages[:place], {**messages[place], "content": longer}, *messages[place + 1 :]]
+
+
 def with_other_images(conversations: Sequence[Conversation], others: Sequence[Any]) -> list[list[Message]]:
     """The conversations with ``others`` in the places of their images, one for each, in order.
 

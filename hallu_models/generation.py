@@ -15,6 +15,7 @@ from hallu_models.conversations import Conversation, checked, images_of, request
 from hallu_models.engines.tokens import ends_of
 from hallu_models.hosts import generate as generating
 from hallu_models.hosts import processors
+from hallu_models.hosts.forward import ids_of
 from hallu_models.hosts.host import Host
 from hallu_models.hosts.inputs import layout_of
 from hallu_models.interventions import Intervention
@@ -162,8 +163,11 @@ def generate_in(
 
 
 def prepared(session: Session, conversations: Sequence[Conversation]) -> Any:
-    """Model inputs of conversations; the session is given what its methods need besides."""
+    """Model inputs of conversations, as methods word them; the session is given what its methods need besides."""
+    for item in session.plan.wording:
+        conversations = [item.question(messages) if images_of(messages) else messages for messages in conversations]
     inputs = encode(session.host, conversations)
+    session.asked = ids_of(inputs)
     session.rewritten = {
         item.name: encode(session.host, [_rewritten(session.host, item, messages) for messages in conversations])
         for item in session.interventions

@@ -23,7 +23,9 @@ def generated() -> dict[Path, dict[str, str]]:
     """By page, the text between ``<!-- name -->`` and ``<!-- /name -->`` by name."""
     cards = list(registry.methods().values())
     pages = {ROOT / package / "README.md": {"rooms": _rooms(package)} for package, rooms in PACKAGES.items() if rooms}
-    methods = {"methods": card_text.markdown(cards), "matrix": matrix.markdown(cards)}
+    parts = card_text.apart(cards)
+    methods = {"matrix": matrix.markdown(cards)}
+    methods |= {name: card_text.markdown(part) for name, part in zip(("methods", "controls"), parts)}
     return {README: {"methods": _claims(cards)}, METHODS: methods, **pages}
 
 
@@ -42,9 +44,12 @@ def renewed(page: Path) -> str:
 
 
 def _claims(cards: Sequence[Card]) -> str:
-    """One line a method: its name, what it does, its paper."""
-    papers = {card.name: f" ([{card.paper.venue}]({card.paper.url}))" if card.paper else "" for card in cards}
-    return "\n".join(f"* `{card.name}`: {card.summary.removesuffix('.')}{papers[card.name]}." for card in cards)
+    """One line a method: its name, what it does, its paper; and one for the controls together."""
+    methods, controls = card_text.apart(cards)
+    papers = {card.name: f" ([{card.paper.venue}]({card.paper.url}))" if card.paper else "" for card in methods}
+    lines = [f"* `{card.name}`: {card.summary.removesuffix('.')}{papers[card.name]}." for card in methods]
+    names = ", ".join(f"`{card.name}`" for card in controls)
+    return "\n".join([*lines, f"* {names}: [placebos](hallu_models/interventions/README.md#controls)."])
 
 
 def _rooms(package: str) -> str:

@@ -80,7 +80,8 @@ def cli_evaluate_single(args):
     from registry.plugins import model_ids
     from registry.runs import source
 
-    made = {"model_id": args.model, "pretrained": "demo", **source.now(model_ids.split(args.model)[1], "demo")}
+    method = model_ids.split(args.model)[1]
+    made = {"model_id": args.model, "method": method, "pretrained": "demo", **source.now(method, "demo")}
     lines = []
     for image in range(4):
         wrong = int(image < alpha)

@@ -29,13 +29,20 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 def test_methods_are_listed_in_aligned_columns(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "methods")
-    head, *rows = out.splitlines()
     assert code == 0
-    column = head.index("WHAT IT DOES")
+    tables = [part.splitlines() for part in out.split("\n\n")]
+    assert [head.split()[0] for head, *_ in tables] == ["METHOD", "CONTROL"]
     for name, card in registry.methods().items():
+        head, *rows = tables[card.control]
         (row,) = [row for row in rows if row.split()[0] == name]
-        assert row[column:] == card.summary
+        assert row[head.index("WHAT IT DOES") :] == card.summary
     assert "\x1b" not in out
+
+
+def test_a_method_names_its_shams_and_a_control_what_it_is_like(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "shams     sham_heads, sham_yes, sham_brief: what else could" in run(capsys, "methods", "vhr")[1]
+    assert "control   a sham of vhr\n" in run(capsys, "methods", "sham_heads")[1]
+    assert "control   a sham: to be compared with" in run(capsys, "methods", "sham_yes")[1]
 
 
 def test_one_method_shows_parameters_and_verbose_shows_everything(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,10 +85,14 @@ def test_json_is_valid_for_infinite_numbers(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_markdown_is_a_table_with_one_row_a_method(capsys: pytest.CaptureFixture[str]) -> None:
-    head, rule, *rows = run(capsys, "methods", "--markdown")[1].splitlines()
+    methods, controls = run(capsys, "methods", "--markdown")[1].split("\n\n")
+    (head, rule, *rows), (second, _, *others) = methods.splitlines(), controls.splitlines()
     assert head == "| method | what it does | paper | fidelity | cost |"
+    assert second == head.replace("method", "control")
     assert rule.count("|") == head.count("|")
-    assert len(rows) == len(registry.methods())
+    shams = [name for name, card in registry.methods().items() if card.control]
+    assert [row.split("`")[1] for row in others] == shams
+    assert [row.split("`")[1] for row in rows] == [name for name in registry.methods() if name not in shams]
     vhr = built_in.load("vhr")
     assert (
         f"| `vhr` | {vhr.summary} | [ACL 2025](https://aclanthology.org/2025.acl-long.175/) | paper | {vhr.cost} |"

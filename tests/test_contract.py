@@ -53,14 +53,32 @@ def general_prompt(batch):
     return {"input_ids": ids, "attention_mask": (ids != 0).long()}
 
 
+class Words:
+    """As much of a tokenizer as methods look at, and of the processor that has it."""
+
+    eos_token_id = 2
+
+    @property
+    def tokenizer(self):
+        return self
+
+    def get_vocab(self):
+        return {f"word{number}": number for number in range(4, 60)} | {"yes": 60, "Yes": 61, "no": 62, "No": 63}
+
+    def decode(self, ids):
+        return next(token for token, number in self.get_vocab().items() if [number] == ids)
+
+
 def session(model, method, batch, parameters, **options):
     """A session with all the inputs that any method may ask for."""
-    host = loading.inspect(model) if not isinstance(model, hallu_models.Host) else model
+    host = loading.inspect(model, Words()) if not isinstance(model, hallu_models.Host) else model
     built = methods.build(method, host.family, host.depth, parameters)
     pixels = batch.get("pixel_values")
     other = None if pixels is None else -pixels.flip(2)
     rewritten = {item.name: general_prompt(batch) for item in built if item.overrides("rewrite")}
-    return Session(host, built, other_images=other, rewritten=rewritten, observe=True, **options)
+    made = Session(host, built, other_images=other, rewritten=rewritten, observe=True, **options)
+    made.asked = batch["input_ids"]
+    return made
 
 
 def generate(model, method, batch, parameters, seed=3, branch="paired", **options):
@@ -229,6 +247,7 @@ def precisely(name, where, attention, dtype):
             if item.overrides("rewrite")
         }
         made = Session(host, built, other_images=dict(others), rewritten=rewritten, observe=True)
+        made.asked = batch["input_ids"]
     assert not bool(batch["attention_mask"].all()), "rows of unequal length"
     with torch.no_grad(), made.attached():
         _, logits = scored(model, batch, FORCED.shape[1], force=forced(FORCED))

@@ -102,6 +102,14 @@ def test_a_minimal_card_is_read(tmp_path: Path) -> None:
             "uses[1]",
             "'eyes' is not one of attention, feed_forward, fixed_encoder, image_grid",
         ),
+        ({"control": "yes"}, "control", "is neither true nor false"),
+        ({"shams": ["sham_hands"]}, "shams[0]", "'sham_hands' is not one of the controls: sham_brief, sham_cut, "),
+        ({"shams": ["vhr"]}, "shams[0]", "'vhr' is not one of the controls: sham_brief, sham_cut, "),
+        ({"shams": ["sham_cut"], "control": True}, "shams", "a control is a sham itself and has none"),
+        ({"like": "vhr"}, "like", "is for controls; a method names its controls under shams"),
+        ({"like": "hvr", "control": True}, "like", "'hvr' is not one of ad_hh, "),
+        ({"fidelity": "ours"}, "fidelity", "ours is for controls"),
+        ({"paper": ..., "control": False}, "paper", "is missing"),
     ],
 )
 def test_a_malformed_card_names_file_and_key(tmp_path: Path, changes: dict[str, Any], key: str, problem: str) -> None:
@@ -137,13 +145,40 @@ def test_settings_are_defaults_overlaid_with_the_family_s_preset(tmp_path: Path)
 def test_every_shipped_card_is_sound(name: str) -> None:
     card = built_in.load(name)
     assert card.implementation.startswith(f"hallu_models.interventions.{name}:")
-    assert card.paper is not None
-    assert card.paper.url.startswith("https://")
+    assert (card.paper is None) == (card.fidelity == "ours")
+    assert card.paper is None or card.paper.url.startswith("https://")
     assert "\n" not in card.summary
     assert len(card.summary) <= 120
     assert len(card.cost) <= 120
     for row in card.published:
         assert set(row.baseline) <= set(row.numbers)
+
+
+@pytest.mark.parametrize("name", built_in.names())
+def test_every_method_names_its_shams(name: str) -> None:
+    card = built_in.load(name)
+    assert bool(card.shams) != card.control
+    assert len(set(card.shams)) == len(card.shams)
+
+
+CONTROLS = [name for name in built_in.names() if built_in.load(name).control]
+
+
+def test_every_control_is_the_sham_of_a_method() -> None:
+    named = {sham for name in built_in.names() for sham in built_in.load(name).shams}
+    assert named == set(CONTROLS)
+
+
+@pytest.mark.parametrize("name", [name for name in CONTROLS if built_in.load(name).like])
+def test_a_control_has_the_settings_of_the_method_that_it_is_like(name: str) -> None:
+    card = built_in.load(name)
+    other = built_in.load(str(card.like))
+    assert name in other.shams
+    shared = {parameter.name for parameter in card.parameters} & {parameter.name for parameter in other.parameters}
+    assert shared - {"layers"}
+    for family_name in (None, "llava", "llava_next", "instructblip", "qwen2_5_vl"):
+        ours, theirs = card.settings(family_name), other.settings(family_name)
+        assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
 
 
 def test_vhr_has_the_paper_s_settings() -> None:

@@ -43,8 +43,27 @@ def test_a_checkpoint_of_no_family_is_the_generic_id_throughout() -> None:
     ]
 
 
+def test_shams_follow_with_the_settings_of_the_method_that_they_are_like() -> None:
+    given = "pretrained=demo,vhr.alpha=3,vhr.variant=official,vcd.beta=0.2,sham_brief.bias=1"
+    found = arms.cells("llava_base", given, "vhr,vcd", controls=True)
+    assert [(cell.folder, cell.model_args) for cell in found] == [
+        ("base", "pretrained=demo"),
+        ("vhr", "pretrained=demo,alpha=3,variant=official"),
+        ("vcd", "pretrained=demo,beta=0.2"),
+        ("sham_heads", "pretrained=demo,alpha=3"),
+        ("sham_yes", "pretrained=demo"),
+        ("sham_brief", "pretrained=demo,bias=1"),
+        ("sham_negative", "pretrained=demo,beta=0.2"),
+        ("sham_cut", "pretrained=demo,beta=0.2"),
+        ("sham_prompt", "pretrained=demo"),
+    ]
+    assert [cell.method for cell in arms.cells("llava_base", "", "sham_heads", controls=True)] == ["base", "sham_heads"]
+    generic = arms.cells("hallu", "pretrained=mine,eah.beta=0.01", "eah", controls=True)
+    assert ("hallu", "pretrained=mine,method=sham_map,beta=0.01") in [(one.model, one.model_args) for one in generic]
+
+
 def test_all_are_those_that_run_on_the_family() -> None:
-    everything = list(lazy.interventions().names())
+    everything = [name for name in lazy.interventions().names() if not lazy.card(name).control]
     assert [cell.method for cell in arms.cells("llava_base", "", "all")] == ["base", *everything]
     contrasts = [cell.method for cell in arms.cells("qwen3_5_base", "", "all")]
     assert "cicd" in contrasts and "vhr" not in contrasts
@@ -61,6 +80,7 @@ def test_all_are_those_that_run_on_the_family() -> None:
         (("--methods", "vhr", "--model_args", "vhr.alhpa=1"), "vhr: unknown argument alhpa=1 (did you mean alpha?)"),
         (("--methods", "vhr", "--baseline", "base"), "--methods runs the plain model itself"),
         (("--methods", "vhr", "--grid", "alpha=1"), "not allowed with argument"),
+        (("--methods", "vhr", "--model_args", "sham_yes.shift=1"), "sham_yes is none of --methods vhr"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -91,3 +111,19 @@ def test_each_is_an_ordinary_run_and_all_are_compared_with_the_plain_model(
     assert code == 0 and err.startswith("4 runs, 3 of them are there already")
     assert calls() == [("llava_sevi", "pretrained=demo")]
     assert "llava_sevi" in again
+
+
+def test_with_controls_each_method_is_compared_with_its_shams(
+    capsys: pytest.CaptureFixture[str], calls: Callable[[], list[tuple[str, str]]]
+) -> None:
+    code, out, err = sweep(capsys, *BASIC, "vhr", "--controls", "--output", "results/shams")
+    assert code == 0, err
+    names = ("base", "vhr", "sham_heads", "sham_yes", "sham_brief")
+    assert calls() == [(f"llava_{name}", "pretrained=demo") for name in names]
+    assert "llava_vhr - llava_sham_heads" in out and "No sham is missing." in out
+    assert "--controls --html FILE" in err
+
+
+def test_controls_are_those_of_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("--model", "llava_vhr", "--grid", "alpha=1,2", "--tasks", "hallu_demo", "--controls")
+    assert "--controls: the shams are those of --methods" in refused(capsys, *command)

@@ -112,7 +112,9 @@ def test_listings_fit_80_columns_of_a_terminal(call: tuple[str, ...]) -> None:
 def test_listings_in_a_pipe_have_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + len(lazy.interventions().names()) and max(map(len, lines)) > 100
+    heads = ["METHOD", "", "CONTROL"]
+    assert len(lines) == len(heads) + len(lazy.interventions().names()) and max(map(len, lines)) > 100
+    assert lines.index("") < next(place for place, line in enumerate(lines) if line.startswith("CONTROL "))
 
 
 def test_a_card_has_the_same_words_in_every_width() -> None:

@@ -15,8 +15,17 @@ def fingerprint(content: Tensor) -> bytes:
     return hashlib.sha256(values.tobytes()).digest()
 
 
+def number_of(key: bytes, seed: int) -> int:
+    """A number by a ``key`` such as :func:`fingerprint` gives and a seed; another key gives another one."""
+    return int.from_bytes(hashlib.sha256(key + str(seed).encode()).digest()[:7], "big")
+
+
 def seeded_noise(key: bytes, seed: int, shape: Sequence[int]) -> Tensor:
     """Standard normal noise in float32 on the CPU, by a ``key`` such as :func:`fingerprint` gives and a seed."""
-    digest = hashlib.sha256(key + str(seed).encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-    return torch.randn(tuple(shape), generator=generator)
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(number_of(key, seed)))
+
+
+def noise_of_rows(keys: Tensor, place: int, number: int) -> Tensor:
+    """Standard normal noise (B, number) in float32: each row's by its key (B,) and a place, such as a layer."""
+    rows = [seeded_noise(str(key).encode(), place, [number]) for key in keys.tolist()]
+    return torch.stack(rows).to(keys.device)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hallu_models.engines import rows
 from hallu_models.engines.hidden import LAYER_OUTPUT
-from hallu_models.engines.noise import fingerprint
+from hallu_models.engines.noise import fingerprint, number_of
 from hallu_models.hosts import forward, parts, processors
 from hallu_models.hosts import inputs as reading
 from hallu_models.hosts.attention import AttentionCall
@@ -198,6 +198,17 @@ class Passes:
         for row, picture in zip(_owners(method, tokens, [sum(map(Tensor.numel, one)) for one in pictures]), pictures):
             found[row] += b"".join(map(fingerprint, picture))
         return [one for one in found for _ in range(repeats)]
+
+    def keys(self, method: str, seed: int) -> Tensor:
+        """(B,) a number for each row, by its pictures, its text and a seed: the same in any batch and among any beams.
+
+        Raises what :meth:`fingerprints` raises.
+        """
+        repeats = self.layout.rows // len(self._ids)
+        real = ~self.layout.padding[::repeats]
+        texts = [fingerprint(ids[own]) for ids, own in zip(self._ids, real) for _ in range(repeats)]
+        pairs = zip(self.fingerprints(method), texts)
+        return torch.tensor([number_of(picture + text, seed) for picture, text in pairs], device=self._ids.device)
 
     def _require_pixels(self, method: str) -> None:
         if not processors.has_images(self._given):

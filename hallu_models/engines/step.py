@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hallu_models.engines.inside import Inside
+from hallu_models.engines.tokens import Vocabulary
 from hallu_models.layout import Columns, Layout
 
 
@@ -130,7 +131,8 @@ class LogitsStep:
     """One position whose next token is predicted. ``step`` counts generated tokens, from 0.
 
     ``generation`` and ``record`` are those of :class:`LayerStep`. ``early`` gives logits of earlier layers, and
-    ``layers`` are those of the method's ``early_layers``. ``inside`` holds what the model is made of.
+    ``layers`` are those of the method's ``early_layers``. ``inside`` holds what the model is made of. ``vocabulary``
+    tells what single tokens say.
     """
 
     step: int
@@ -143,6 +145,7 @@ class LogitsStep:
     little more than one; of the layers in the method's ``early_layers``."""
     layers: tuple[int, ...] = ()
     inside: Inside | None = None
+    vocabulary: Vocabulary | None = None
 
 
 def restored(edited: Tensor, plain: Tensor, layout: Layout) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby, product
 from typing import Any
@@ -154,6 +155,18 @@ def encoded(processor: Any, images: Sequence[Any] | None, texts: Sequence[str]) 
 def decoded(processor: Any, tokens: Tensor) -> list[str]:
     """Texts of answers (A, T), without special tokens."""
     return processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)  # type: ignore[no-any-return]
+
+
+def end_of(processor: Any) -> int | None:
+    """Id of the tokenizer's end token, where it has one."""
+    return processor.tokenizer.eos_token_id  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=16)
+def spellings(tokenizer: Any, word: str) -> tuple[int, ...]:
+    """Ids of the tokens that are this word and no more, in small or large letters, behind a blank or not."""
+    likely = [number for token, number in tokenizer.get_vocab().items() if word in token.lower()]
+    return tuple(sorted(number for number in likely if tokenizer.decode([number]).strip().lower() == word))
 
 
 def lengths(processor: Any, texts: Sequence[str]) -> list[int]:

@@ -3,14 +3,14 @@
 from hallu_models.interventions import Intervention, LayerStep
 """
 
-from hallu_models.conversations import Conversation, Message
+from hallu_models.conversations import Conversation, Message, with_text_behind
 from hallu_models.engines import pictures
 from hallu_models.engines.beams import Beams, Lookahead, Rules, Search, search
 from hallu_models.engines.branches import Negative
 from hallu_models.engines.directions import Directions
 from hallu_models.engines.lens import EMBEDDINGS
 from hallu_models.engines.maps import Maps
-from hallu_models.engines.noise import fingerprint, seeded_noise
+from hallu_models.engines.noise import fingerprint, noise_of_rows, seeded_noise
 from hallu_models.engines.passes import Passes
 from hallu_models.engines.predictions import (
     contrasted,
@@ -63,6 +63,7 @@ __all__ = [
     "jensen_shannon",
     "layers",
     "matching",
+    "noise_of_rows",
     "per_layer",
     "pictures",
     "plausible",
@@ -71,4 +72,5 @@ __all__ = [
     "seeded_noise",
     "seen",
     "supported",
+    "with_text_behind",
 ]

@@ -161,6 +161,10 @@ class Intervention:
     def read(self, prompt: Prompt) -> None:
         """Look at the prompt before the first forward, and keep what is needed in ``prompt.generation``."""
 
+    def question(self, messages: Conversation) -> Conversation:
+        """The wording in which a conversation about an image is asked, in the place of the given one."""
+        return messages
+
     def rewrite(self, messages: Conversation) -> Conversation:
         """Another wording of a conversation, for methods that read a second prompt."""
         return messages

@@ -44,7 +44,7 @@ class EAH(Intervention):
 
     def maps(self, maps: Maps, outputs: Tensor, at: LayerStep) -> Tensor:
         density = self.density(maps, at.columns)
-        most, head = density.max(dim=1)
+        most, head = density.amax(dim=1), self.chosen(density, at)
         if at.record:
             at.record("density", density, "head")
             at.record("chosen_head", torch.where(most > 0, head, -1))
@@ -52,6 +52,10 @@ class EAH(Intervention):
         edited, without_sinks = maps.outputs(head), most == 0
         edited[without_sinks] = outputs[without_sinks]
         return edited
+
+    def chosen(self, density: Tensor, at: LayerStep) -> Tensor:
+        """Head (B,) whose map all heads of a row are given, from the density (B, H) of vision sinks."""
+        return density.argmax(dim=1)
 
     def density(self, maps: Maps, columns: Columns) -> Tensor:
         """Share (B, H) of the image columns whose mean attention exceeds beta: the vision sinks."""

@@ -18,7 +18,38 @@ from hallu_models.interventions import Answer, Intervention, LayerStep, Observat
 
 
 @dataclass(frozen=True)
-class VHR(Intervention):
+class LouderHalf(Intervention):
+    """Scale the outputs of half of the heads of each layer, chosen where the first answer token is predicted.
+
+    alpha: factor on the selected heads; 1 is the plain model.
+    """
+
+    alpha: float = 2.0
+
+    def ranks(self, outputs: Tensor, at: LayerStep) -> Tensor:
+        """Numbers (B, H) of which the upper half selects its heads, from head outputs (B, Lq, H, d) of the prefill."""
+        raise NotImplementedError(f"{self.name} ranks no heads")
+
+    def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
+        if at.prefill and at.layout.any_image:
+            self._choose(outputs, self.ranks(outputs, at), at)
+        # Later steps read keys and values made with this choice, so it holds for the whole generation.
+        scale = at.state.get("scale")
+        return outputs if scale is None else outputs * scale
+
+    def _choose(self, outputs: Tensor, ranks: Tensor, at: LayerStep) -> None:
+        # Strictly above the lower median: half of the heads when all ranks differ.
+        selected = ranks > ranks.median(dim=-1, keepdim=True).values
+        selected &= at.layout.has_image[:, None]
+        scale = torch.where(selected, self.alpha, 1.0).to(outputs.dtype)
+        at.state.update(ranks=ranks, selected=selected, scale=scale[:, None, :, None])
+
+    def observations(self, states: Mapping[int, State]) -> dict[str, Observation]:
+        return {"selected": per_layer(states, "selected", ("row", "layer", "head"))}
+
+
+@dataclass(frozen=True)
+class VHR(LouderHalf):
     """Scale the outputs of the more vision-aware half of the heads.
 
     alpha: factor on the selected heads; 1 is the plain model, 2 the paper's value (section 4.1).
@@ -29,7 +60,6 @@ class VHR(Intervention):
 
     name: ClassVar[str] = "vhr"
 
-    alpha: float = 2.0
     variant: Literal["paper", "official"] = "paper"
     top_k: int = 0
 
@@ -38,20 +68,9 @@ class VHR(Intervention):
             return
         prompt.generation["without"] = prompt.run.head_outputs_without_image(prompt.layout, prompt.layers)
 
-    def head_outputs(self, outputs: Tensor, at: LayerStep) -> Tensor:
-        if at.prefill and at.layout.any_image:
-            self._choose(outputs, at.generation["without"][at.layer], at)
-        # Later steps read keys and values made with this choice, so it holds for the whole generation.
-        scale = at.state.get("scale")
-        return outputs if scale is None else outputs * scale
-
-    def _choose(self, outputs: Tensor, without: Tensor, at: LayerStep) -> None:
-        divergence = self.head_divergence(at.layout.last_row(outputs).float(), without.float())
-        # Strictly above the lower median: half of the heads when all divergences differ.
-        selected = divergence > divergence.median(dim=-1, keepdim=True).values
-        selected &= at.layout.has_image[:, None]
-        scale = torch.where(selected, self.alpha, 1.0).to(outputs.dtype)
-        at.state.update(divergence=divergence, selected=selected, scale=scale[:, None, :, None])
+    def ranks(self, outputs: Tensor, at: LayerStep) -> Tensor:
+        without = at.generation["without"][at.layer]
+        return self.head_divergence(at.layout.last_row(outputs).float(), without.float())
 
     def head_divergence(self, with_image: Tensor, without: Tensor) -> Tensor:
         """Vision-aware head divergence (B, H) of head outputs (B, H, d), outliers set to zero (eqs. 3-6)."""
@@ -84,10 +103,7 @@ class VHR(Intervention):
         answer.record("tvhd", largest.masked_fill(behind, math.nan), "token")
 
     def observations(self, states: Mapping[int, State]) -> dict[str, Observation]:
-        return {
-            "vhd": per_layer(states, "divergence", ("row", "layer", "head")),
-            "selected": per_layer(states, "selected", ("row", "layer", "head")),
-        }
+        return {"vhd": per_layer(states, "ranks", ("row", "layer", "head")), **super().observations(states)}
 
 
 def _far_above_mean(values: Tensor) -> Tensor:

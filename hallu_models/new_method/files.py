@@ -39,6 +39,9 @@ title: {title}
 summary: {claim}
 implementation: {module}:{title}
 
+# What it is to be compared with beside the plain model, of the controls that `hallu methods` lists.
+shams: [sham_yes, sham_brief]
+
 # One step a line, and behind it where it comes from: [P] paper, [C] authors' code, [3] third party, [?] our own choice.
 mechanism:
   - {claim} [?]

@@ -265,6 +265,15 @@ class LooksAway(Intervention):
 
 ''',
 )
+QUESTION = Sketch(
+    "Asks with more words behind the question.",
+    "Conversation, with_text_behind",
+    """
+    def question(self, messages: Conversation) -> Conversation:
+        return with_text_behind(messages, "in the picture ?") if self.strength else messages
+""",
+    layers=None,
+)
 REWRITE = Sketch(
     "Contrasts the prediction with that for another question about the image.",
     "Conversation, LogitsStep, Negative, Prompt, plausible",
@@ -359,6 +368,7 @@ SKETCHES = {
     "negative": CONTRAST,
     "other_image": OTHER_IMAGE,
     "negative_methods": NEGATIVE_METHODS,
+    "question": QUESTION,
     "rewrite": REWRITE,
     "decode": DECODE,
     "review": REVIEW,

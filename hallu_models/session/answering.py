@@ -17,6 +17,7 @@ from hallu_models.engines.lens import EMBEDDINGS, Lens
 from hallu_models.engines.passes import Collector, Passes
 from hallu_models.engines.rows import replaced
 from hallu_models.engines.step import LogitsStep, State, restored
+from hallu_models.engines.tokens import Vocabulary
 from hallu_models.hosts import encoder, forward, parts
 from hallu_models.hosts.attention import AttentionCall
 from hallu_models.hosts.host import Host
@@ -201,7 +202,7 @@ class Answering:
         memory, name = self.memory, item.name
         early, layers = partial(self._early, name), self.plan.early.get(name, ())
         generation, record, inside = memory.generation[name], memory.recorder(name), self._inside.get(name)
-        return LogitsStep(self.step, layout, generation, record, early, layers, inside)
+        return LogitsStep(self.step, layout, generation, record, early, layers, inside, Vocabulary(self.host))
 
     def _early(self, name: str, layers: int | Sequence[int], normed: bool = True) -> Tensor:
         if self._lens is None:
@@ -213,6 +214,7 @@ class Answering:
     def _begin(self, call: forward.Call, embeddings: Tensor) -> None:
         """A new generation: find the columns, forget the last one's state, let the methods read the prompt."""
         ids, mask, token_types = prompts.read(self.host, self.given, len(embeddings))
+        prompts.require_worded(ids, self._beside.asked, self.plan)
         if not self.generating:
             prompts.refuse_continued(ids, self._uncached)
         prompts.require_whole(ids, embeddings, call, self.generating)

@@ -17,7 +17,7 @@ class Beside:
     by method. prepared_images: model inputs with the other images in place, made from ``other_images`` where
     conversations are given, or from the prompts' own; then made (B, I) says how, by name of an observation, -1 where a
     prompt has fewer images. images: the index of the image that methods act on, None for all; then chosen_columns
-    (B, L) are the columns of these images.
+    (B, L) are the columns of these images. asked (B, L) are the ids of conversations that methods have worded.
     """
 
     other_images: Any = None
@@ -26,3 +26,4 @@ class Beside:
     made: Mapping[str, Tensor] | None = None
     images: int | None = None
     chosen_columns: Tensor | None = None
+    asked: Tensor | None = None

@@ -30,7 +30,7 @@ class Plan:
     hidden states, by point and layer. on_logits: methods that act on next-token logits; one may be contrasting, and
     negative is the plan of its negative rows. projecting: layers in which a method makes logits inside of a forward, by
     its name. early: layers whose logits a method looks at, by its name. encoding: methods that edit the image encoder,
-    by its layer.
+    by its layer. wording: methods that ask the question in other words.
     """
 
     methods: tuple[Intervention, ...]
@@ -45,6 +45,7 @@ class Plan:
     negative: Plan | None = None
     projecting: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     encoding: Mapping[int, tuple[Intervention, ...]] = field(default_factory=dict)
+    wording: tuple[Intervention, ...] = ()
 
     @classmethod
     def of(cls, host: Host, methods: Sequence[Intervention]) -> Plan:
@@ -87,6 +88,7 @@ class Plan:
             negative,
             {item.name: early.get(item.name, ()) for item in overriding(methods, LAYER_OUTPUT.hooks)},
             _encoding(host, methods),
+            overriding(methods, ["question"]),
         )
         plan._require_parts(host)
         return plan
@@ -99,7 +101,8 @@ class Plan:
     @property
     def idle(self) -> bool:
         """Nothing to do."""
-        return not (self.attended or self.hidden or self.on_logits or self.early or self.deciding or self.encoding)
+        acting = (self.attended, self.hidden, self.on_logits, self.early, self.deciding, self.encoding, self.wording)
+        return not any(acting)
 
     @property
     def looked_into(self) -> tuple[int, ...]:

@@ -33,6 +33,15 @@ def read(host: Host, given: Mapping[str, Any], rows: int) -> tuple[Tensor, Tenso
     )
 
 
+def require_worded(ids: Tensor, asked: Tensor | None, plan: Plan) -> None:
+    """Raises ValueError where methods word the question and ids (B, L) are not of what they made (asked, B, L)."""
+    if plan.wording and (asked is None or not torch.equal(ids, asked.repeat_interleave(len(ids) // len(asked), dim=0))):
+        raise ValueError(
+            f"{plan.wording[0].name} asks the question in other words, so it needs conversations: use Host.generate() "
+            "instead of attach() and a plain generate()"
+        )
+
+
 def refuse_continued(ids: Tensor, before: Tensor | None) -> None:
     """Raises ValueError for a forward that goes on from the ids ``before``, which left no cache to go on from."""
     if before is None or ids.shape[1] == before.shape[1] or len(ids) != len(before):

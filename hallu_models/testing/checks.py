@@ -99,8 +99,9 @@ def without_image(trial: Trial) -> None:
     """Rows without an image are the plain model's."""
     acted, plain = trial.acted, trial.plain
     for number in set(trial.numbers) - set(trial.with_image):
-        # Beside negative rows the same row is rounded otherwise.
-        within = THROUGH_LAYERS if trial.acting.contrasts() else 0.0
+        # Beside negative rows, or longer questions, the same row is rounded otherwise.
+        longer = trial.acting.contrasts() or trial.acting.overrides("question")
+        within = THROUGH_LAYERS if longer else 0.0
         agree(acted.row(number), plain.row(number), "it has no image, and is not the plain model's", within)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hallu_tasks.runs.results import Run
 
-__all__ = ["baseline_first", "names"]
+__all__ = ["baseline_first", "names", "parameters"]
 
 
 def names(runs: Sequence[Run]) -> list[str]:
@@ -24,12 +24,12 @@ def names(runs: Sequence[Run]) -> list[str]:
             alike = [other for other in alike if _method(other) == _method(run)]
         else:
             method = []
-        parameters = [
+        differing = [
             f"{name}={value}"
-            for name, value in _parameters(run).items()
-            if any(_parameters(other).get(name) != value for other in alike)
+            for name, value in parameters(run).items()
+            if any(parameters(other).get(name) != value for other in alike)
         ]
-        result.append(" ".join([run.model, *method, *parameters]))
+        result.append(" ".join([run.model, *method, *differing]))
     seen = Counter[str]()
     for index, name in enumerate(result):
         seen[name] += 1
@@ -61,7 +61,8 @@ def _method(run: Run) -> str:
     return str(run.hallu.get("method"))
 
 
-def _parameters(run: Run) -> dict[str, str]:
+def parameters(run: Run) -> dict[str, str]:
+    """What a run records of its method's parameters."""
     # A comma inside a quoted text is part of the value; the next parameter begins with its name.
     settings = re.split(r",(?=[\w.]+=)", str(run.hallu.get("parameters") or ""))
     return dict(setting.split("=", 1) for setting in settings if "=" in setting)

@@ -14,7 +14,18 @@ from hallu_tasks.scoring import paired
 from hallu_tasks.scoring.frontier import Frontier
 from hallu_tasks.scoring.rate_ratio import RateRatio
 
-__all__ = ["ALPHA", "VS_CUT", "Block", "Contrast", "MetricRow", "RunComparison", "side"]
+__all__ = [
+    "ALPHA",
+    "VS_CUT",
+    "BesideSham",
+    "Block",
+    "Contrast",
+    "Controls",
+    "MetricRow",
+    "MissingSham",
+    "RunComparison",
+    "side",
+]
 
 ALPHA = 0.05
 """What a p value must stay below after Holm's correction for a verdict."""
@@ -92,12 +103,38 @@ class Block:
 
 
 @dataclass(frozen=True)
+class BesideSham:
+    """Arms beside one of their shams, by their numbers. In `blocks` the sham is the baseline of these arms."""
+
+    sham: int
+    arms: tuple[int, ...]
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class MissingSham:
+    """A sham that is not among the arms, the numbers of the `arms` whose it is, and the command that runs it."""
+
+    sham: str
+    arms: tuple[int, ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What the shams of the compared methods say, and those that are missing."""
+
+    beside: tuple[BesideSham, ...]
+    missing: tuple[MissingSham, ...]
+
+
+@dataclass(frozen=True)
 class RunComparison:
     """Everything that is printed. The first of `arms` is the baseline; `runs` are in the same order.
 
     `tasks` are all that the arms share, also those that are only shown as parts of a group. `allowed` are the
     differences that were accepted, `warnings` are what must not be overlooked, `notes` say what was left out and why,
-    `published` are the numbers of papers where they were asked for.
+    `published` are the numbers of papers, and `controls` what the shams say, where they were asked for.
     """
 
     arms: tuple[str, ...]
@@ -110,11 +147,13 @@ class RunComparison:
     seed: int
     warnings: tuple[str, ...] = ()
     published: tuple[Harness, ...] | None = None
+    controls: Controls | None = None
 
     @property
     def p_values_count(self) -> int:
         """How many p values Holm's correction is over."""
-        contrasts = (contrast for block in self.blocks for row in block.rows for contrast in row.contrasts)
+        beside = [block for one in self.controls.beside for block in one.blocks] if self.controls else []
+        contrasts = (contrast for block in (*self.blocks, *beside) for row in block.rows for contrast in row.contrasts)
         return sum(contrast.p_holm is not None for contrast in contrasts)
 
     @property

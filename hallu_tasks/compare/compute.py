@@ -17,6 +17,7 @@ would only make Holm's correction stricter, and is shown on request.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -25,9 +26,18 @@ from typing import Any
 
 from hallu_tasks.benchmark import Benchmark, Metric
 from hallu_tasks.benchmarks import table
-from hallu_tasks.compare import cuts, differences, groups, rescored
+from hallu_tasks.compare import cuts, differences, groups, rescored, shams
 from hallu_tasks.compare.arms import baseline_first
-from hallu_tasks.compare.comparison import ALPHA, VS_CUT, Block, Contrast, MetricRow, RunComparison
+from hallu_tasks.compare.comparison import (
+    ALPHA,
+    VS_CUT,
+    BesideSham,
+    Block,
+    Contrast,
+    Controls,
+    MetricRow,
+    RunComparison,
+)
 from hallu_tasks.runs.results import Run
 from hallu_tasks.scoring import paired, yesno
 
@@ -42,13 +52,15 @@ def compare(
     baseline: str | None = None,
     allow_different: Sequence[str] = (),
     every_metric: bool = False,
+    controls: bool = False,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> RunComparison:
     """Compare runs on the documents they share.
 
     `baseline` is the name of an arm as `arms.names` makes it, its model id or its path. `allow_different` are
-    names of `differences.NAMES`.
+    names of `differences.NAMES`. With `controls` each arm is also compared with those of its method's shams that are
+    among the arms, and Holm's correction is over these p values too.
 
     Raises `ValueError` for runs that differ in more than the method, runs without a common task, and an
     unknown baseline.
@@ -65,8 +77,29 @@ def compare(
     if not every_metric:
         notes += [groups.parts(name, tasks) for name, tasks in grouped.items()]
     blocks = tuple(_blocks(ordered, shared, grouped, every_metric, resamples, seed, notes))
+    # Beside a sham it is the arm's score that counts, not what cutting the sham's captions would give.
+    uncut = {task: replace(benchmark, cuts=None) for task, benchmark in shared.items()}
+    beside = shams.beside(ordered) if controls else []
+    placebos = [
+        tuple(_blocks([ordered[one] for one in pair], uncut, grouped, every_metric, resamples, seed, []))
+        for pair in beside
+    ]
+    judged = iter(_judged((*blocks, *(block for part in placebos for block in part))))
+    blocks = tuple(itertools.islice(judged, len(blocks)))
+    found_shams = [
+        BesideSham(sham, tuple(others), tuple(itertools.islice(judged, len(part))))
+        for (sham, *others), part in zip(beside, placebos)
+    ]
     comparison = RunComparison(
-        tuple(arms), tuple(ordered), shared, _judged(blocks), tuple(found), tuple(notes), resamples, seed
+        tuple(arms),
+        tuple(ordered),
+        shared,
+        blocks,
+        tuple(found),
+        tuple(notes),
+        resamples,
+        seed,
+        controls=Controls(tuple(found_shams), shams.missing(ordered)) if controls else None,
     )
     unread = list(_unread(blocks, ordered, arms))
     return replace(

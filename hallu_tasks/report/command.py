@@ -43,6 +43,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also what papers state of these methods, from other harnesses",
     )
+    parser.add_argument(
+        "--controls",
+        action="store_true",
+        help="also the difference of each arm to those of its method's shams that are among the arms, and the commands "
+        "that would run the others; nothing is run",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--markdown", action="store_true", help="print a Markdown table")
@@ -75,6 +81,7 @@ def run(given: argparse.Namespace) -> int:
         baseline=given.baseline,
         allow_different=given.allow_different,
         every_metric=given.all,
+        controls=given.controls,
         resamples=given.resamples,
         seed=given.seed,
     )

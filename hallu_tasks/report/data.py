@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hallu_tasks.compare.comparison import ALPHA, Block, Contrast, MetricRow, RunComparison
+from hallu_tasks.compare.comparison import ALPHA, Block, Contrast, Controls, MetricRow, RunComparison
 from hallu_tasks.compare.published import NONE, WARNING, Harness
 from hallu_tasks.scoring.paired import Estimate
 from hallu_tasks.scoring.rate_ratio import RateRatio
@@ -63,6 +63,8 @@ def as_json(comparison: RunComparison) -> str:
             for block in comparison.blocks
         ],
     }
+    if comparison.controls is not None:
+        value["controls"] = _controls(comparison.controls, arms)
     if comparison.published is not None:
         warning = WARNING if comparison.published else NONE
         value["published"] = {"warning": warning, "harnesses": [_harness(one) for one in comparison.published]}
@@ -129,6 +131,20 @@ def _difference(contrast: Contrast) -> dict[str, Any]:
         "undefined_resamples_count": result.undefined_count,
         "reasons": result.reasons,
     }
+
+
+def _controls(controls: Controls, arms: Sequence[str]) -> dict[str, Any]:
+    """By sham the differences ``arm - sham``, and the shams that are missing."""
+    beside = []
+    for one in controls.beside:
+        names = [arms[number] for number in (one.sham, *one.arms)]
+        tasks = [{"task": block.task, "metrics": [_metric(row, names) for row in block.rows]} for block in one.blocks]
+        beside.append({"sham": names[0], "arms": names[1:], "tasks": tasks})
+    missing = [
+        {"sham": one.sham, "arms": [arms[number] for number in one.arms], "command": one.command}
+        for one in controls.missing
+    ]
+    return {"beside": beside, "missing": missing}
 
 
 def _harness(harness: Harness) -> dict[str, Any]:

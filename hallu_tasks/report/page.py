@@ -18,7 +18,7 @@ from typing import Any
 from hallu_tasks.benchmark import Span
 from hallu_tasks.compare.comparison import Block, MetricRow, RunComparison
 from hallu_tasks.compare.published import NONE, WARNING, Harness
-from hallu_tasks.report import cells, drawing, forest, frontier, frontier_drawing
+from hallu_tasks.report import cells, drawing, forest, frontier, frontier_drawing, shams
 from hallu_tasks.report.changes import Change, changes, expected
 from hallu_tasks.report.thumbnails import Thumbnails
 
@@ -52,6 +52,7 @@ def as_html(comparison: RunComparison, images: Path | None = None) -> str:
         '<section aria-labelledby="scores"><h2 id="scores">Scores and differences</h2>',
         *(part for block in comparison.blocks for part in _block(comparison, block)),
         "</section>",
+        *shams.html(comparison, _table),
         *_published(comparison.published),
         *(_changed(comparison, Thumbnails(images)) if others else ()),
         "</main>",

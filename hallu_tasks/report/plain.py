@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hallu_tasks.compare.comparison import Block, MetricRow, RunComparison
 from hallu_tasks.compare.published import NONE, WARNING, Harness
-from hallu_tasks.report import cells
+from hallu_tasks.report import cells, shams
 from registry import terminal
 
 __all__ = ["as_markdown", "as_text"]
@@ -24,7 +24,7 @@ def as_text(comparison: RunComparison, width: int | None = None) -> str:
     lines = [*form(comparison), *_published_text(comparison.published)]
     if width is not None and max(map(len, lines)) > width:
         lines = [*_text_narrow(comparison, width), *_published_narrow(comparison.published, width)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *shams.text(comparison, width)])
 
 
 def as_markdown(comparison: RunComparison) -> str:
@@ -33,7 +33,8 @@ def as_markdown(comparison: RunComparison) -> str:
     reasons = [reason for block in comparison.blocks for reason in cells.reasons(block, comparison.arms)]
     published = _published_markdown(comparison.published)
     warned = [line for text in comparison.warnings for line in (f"**Warning: {text}**", "")]
-    return "\n".join([*warned, *form(comparison), *cells.legend(comparison), *reasons, *published])
+    beside = shams.markdown(comparison)
+    return "\n".join([*warned, *form(comparison), *cells.legend(comparison), *reasons, *beside, *published])
 
 
 def _warned(comparison: RunComparison) -> list[str]:

@@ -12,7 +12,7 @@ from registry import DISTRIBUTION
 from registry.runner.names import MODULE, OPTIONS, PROGRAMS
 from registry.runs.command_line import REDACTED
 
-__all__ = ["Repeat", "repeat"]
+__all__ = ["Repeat", "repeat", "started_by"]
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,8 @@ class Repeat:
 def repeat(run: Run) -> Repeat:
     """The way to repeat a run, from what its results record."""
     hallu, warnings = run.hallu, []
-    recorded = hallu.get("command")
-    if recorded:
-        arguments = [str(part) for part in recorded]
-    else:
-        arguments = [*PROGRAMS[0], *_rebuilt(run.results["config"])]
+    arguments = started_by(run)
+    if not hallu.get("command"):
         warnings.append("the command was not recorded; it is put together from lmms-eval's record of its arguments")
     if any(REDACTED in part for part in arguments):
         warnings.append(f"{REDACTED} stands for a secret that was not recorded")
@@ -51,6 +48,12 @@ def repeat(run: Run) -> Repeat:
     setup, problems = _setup(hallu)
     assignments = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
     return Repeat(setup, " ".join([*assignments, *map(shlex.quote, arguments)]), (*warnings, *problems))
+
+
+def started_by(run: Run) -> list[str]:
+    """The program and its arguments as recorded, else put together from lmms-eval's record of its arguments."""
+    recorded = [str(part) for part in run.hallu.get("command") or ()]
+    return recorded or [*PROGRAMS[0], *_rebuilt(run.results["config"])]
 
 
 def _setup(hallu: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -60,6 +60,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,NAME",
         help="run the plain model and each of these methods, or all, and compare them as hallu compare does",
     )
+    parser.add_argument(
+        "--controls",
+        action="store_true",
+        help="with --methods: run the methods' shams too, and compare each method with its shams",
+    )
     parser.add_argument("--tasks", required=True, help="as lmms-eval takes it")
     parser.add_argument(
         "--output", type=Path, default=Path("results/sweep"), metavar="FOLDER", help="a folder a setting is made there"
@@ -90,7 +95,7 @@ def run(given: argparse.Namespace) -> int:
     """
     _check(given)
     if given.methods:
-        cells = arms.cells(given.model, given.model_args, given.methods)
+        cells = arms.cells(given.model, given.model_args, given.methods, given.controls)
     else:
         cells = grid.cells(given.model, given.model_args, given.grid)
     jobs = runs.jobs(cells, given.tasks, given.output, given.more)
@@ -185,6 +190,8 @@ def _check(given: argparse.Namespace) -> None:
         raise ValueError(f"--output {given.output}: lmms-eval cuts it at the comma; name a folder without one")
     if given.methods and given.baseline:
         raise ValueError("--baseline: --methods runs the plain model itself; leave it out")
+    if given.controls and not given.methods:
+        raise ValueError("--controls: the shams are those of --methods; name the methods there, or leave it out")
     report.check(given.plot, None, None)
 
 
@@ -206,10 +213,11 @@ def _compare(given: argparse.Namespace, complete: Sequence[Job]) -> None:
     """The methods beside the plain model, which is the first of the runs."""
     if complete[0].cell.method != model_ids.CONTROL or len(complete) < 2:
         return
-    found = compute.compare([results.read(str(job.folder)) for job in complete])
+    found = compute.compare([results.read(str(job.folder)) for job in complete], controls=given.controls)
     report.write(found, given.plot, None, None)
     print(report.as_json(found) if given.json else report.as_text(found, terminal.width()))
-    again = shlex.join(["hallu", "compare", *(str(job.folder) for job in complete)])
+    controls = ["--controls"] if given.controls else []
+    again = shlex.join(["hallu", "compare", *(str(job.folder) for job in complete), *controls])
     print(f"again, as Markdown, LaTeX or a page: {again} --html FILE", file=sys.stderr)
 
 

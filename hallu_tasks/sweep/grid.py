@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from registry.arguments import convert, model_args, params, preset_file
+from registry.arguments.model_args import assignments
 from registry.cards import layers
 from registry.cards.layers import LayerSpec
 from registry.cards.parameter import Parameter, show
@@ -82,12 +83,6 @@ def checkpoint_of(model: str, model_args: str) -> str:
     name, _ = model_ids.split(model)
     default = family.load()[name].checkpoint if name else None
     return assignments(model_args).get("pretrained") or default or ""
-
-
-def assignments(model_args: str) -> dict[str, str]:
-    """What ``--model_args`` sets. A comma inside a value is followed by no name with ``=``."""
-    parts = (part.partition("=") for part in re.split(r",(?=\s*[\w.]+=)", model_args) if part.strip())
-    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def require_arguments(model: str, method: str, given: Mapping[str, str]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from registry.arguments import params
 from registry.errors import BadArgument
 
-__all__ = ["LOADING", "MODEL", "loading", "loading_of", "pairs"]
+__all__ = ["LOADING", "MODEL", "assignments", "joined", "loading", "loading_of", "pairs"]
 
 LOADING: Mapping[str, Any] = {
     "pretrained": str | None,
@@ -38,6 +39,17 @@ def pairs(model_args: str) -> dict[str, str]:
     if wrong := [part for part in parts if "=" not in part]:
         raise BadArgument(f"--model_args {wrong[0]}: expected name=value, e.g. pretrained=demo,alpha=2")
     return dict(part.split("=", 1) for part in parts)
+
+
+def assignments(model_args: str) -> dict[str, str]:
+    """As :func:`pairs`, with commas in values: a comma inside a value is followed by no name with ``=``."""
+    parts = (part.partition("=") for part in re.split(r",(?=\s*[\w.]+=)", model_args) if part.strip())
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def joined(given: Mapping[str, str]) -> str:
+    """The ``--model_args`` that set this."""
+    return ",".join(f"{key}={value}" for key, value in given.items())
 
 
 def loading_of(model_args: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from registry.cards.card import FIDELITIES, Card, Fidelity, Paper, Published, third_party
 from registry.cards.parameter import SOURCES, Parameter
+from registry.errors import CardError
 
 __all__ = [
     "FIDELITIES",
@@ -44,10 +45,18 @@ def load(name: str) -> Card:
 
 
 def read(path: Path, *, own: bool = True) -> Card:
-    """The card in a file. Raises ``CardError`` with the file and the key."""
+    """The card in a file. Raises ``CardError`` with the file and the key, also for shams that are no controls."""
     from registry.cards import card_file
 
-    return card_file.read(path, own=own)
+    card = card_file.read(path, own=own)
+    for number, sham in enumerate(card.shams):
+        if sham not in names() or not load(sham).control:
+            cards = (card_file.read(folder() / f"{name}.yaml") for name in names())
+            controls = ", ".join(one.name for one in cards if one.control)
+            raise CardError(f"{path}: shams[{number}]: {sham!r} is not one of the controls: {controls}")
+    if card.like is not None and card.like not in names():
+        raise CardError(f"{path}: like: {card.like!r} is not one of {', '.join(names())}")
+    return card
 
 
 @functools.cache

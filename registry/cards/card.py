@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from registry.cards.parameter import Parameter
 
-Fidelity = Literal["paper", "reconstructed", "port", "third-party"]
+Fidelity = Literal["paper", "reconstructed", "port", "ours", "third-party"]
 FIDELITIES: tuple[str, ...] = get_args(Fidelity)
 
 USES: Mapping[str, str] = {
@@ -54,11 +54,15 @@ class Card:
     """Everything the package says about one method.
 
     ``fidelity`` is ``paper`` (every step is published), ``reconstructed`` (parts are our own choice and are
-    parameters), ``port`` (known through another project's implementation) or ``third-party`` (from another
-    distribution, nothing known about it). ``mechanism`` holds the steps, each with its provenance.
+    parameters), ``port`` (known through another project's implementation), ``ours`` (a control that no paper states) or
+    ``third-party`` (from another distribution, nothing known about it). ``mechanism`` holds the steps, each with its
+    provenance.
     ``identity`` is a setting at which the method is the plain model, ``strong`` one at which it acts visibly on a model
     of four layers and a handful of image tokens, for tests. ``presets`` holds, per model family, the values that differ
     from the parameters' defaults or are published for it. ``uses`` are keys of :data:`USES`.
+    ``control`` marks a sham: it sees nothing better, and is there to be compared with. ``shams`` are the controls that
+    a method is to be compared with, none for a control. ``like`` is the method that a control is a sham of, whose
+    settings it takes where both have a parameter.
     """
 
     name: str
@@ -78,6 +82,9 @@ class Card:
     version: int
     uses: tuple[str, ...] = ()
     strong: Mapping[str, object] = field(default_factory=dict)
+    control: bool = False
+    shams: tuple[str, ...] = ()
+    like: str | None = None
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of this name, None where there is none."""

@@ -22,14 +22,16 @@ def read(path: Path, *, own: bool = True) -> Card:
 
     Raises ``CardError`` naming file and key: unknown or missing keys, wrong types, a default, preset or
     identity value outside its parameter's range, a step without provenance, ``fidelity: reconstructed``
-    without a parameter marked ``[?]``. A method of another distribution (not ``own``) need not have a paper.
+    without a parameter marked ``[?]``, shams of a control. Controls, and methods of another distribution (not ``own``),
+    need not have a paper.
     """
     top = open_file(path)
+    control = top.flag("control")
     parameters = tuple(_parameter(section) for section in top.sections("parameters"))
     card = Card(
         name=path.stem,
         title=top.text("title"),
-        paper=_paper(top.section("paper")) if own or "paper" in top.all() else None,
+        paper=_paper(top.section("paper")) if (own and not control) or "paper" in top.all() else None,
         fidelity=cast(Fidelity, top.choice("fidelity", _BUILT_IN_FIDELITIES)),
         summary=top.text("summary"),
         mechanism=top.texts("mechanism"),
@@ -44,6 +46,9 @@ def read(path: Path, *, own: bool = True) -> Card:
         version=top.whole("version"),
         uses=top.texts("uses", required=False),
         strong=top.mapping("strong", required=False),
+        control=control,
+        shams=top.texts("shams", required=False),
+        like=top.optional_text("like"),
     )
     top.finish()
     _check(card, top)
@@ -132,6 +137,12 @@ def _check(card: Card, top: Section) -> None:
         top.fail("implementation", f"{card.implementation!r} is not of the form package.module:Class")
     if card.fidelity == "reconstructed" and not any("?" in parameter.source for parameter in card.parameters):
         top.fail("fidelity", 'reconstructed asks for at least one parameter with source "[?]"')
+    if card.fidelity == "ours" and not card.control:
+        top.fail("fidelity", "ours is for controls; a method has a paper, or code of others, to be held to")
+    if card.control and card.shams:
+        top.fail("shams", "a control is a sham itself and has none")
+    if card.like is not None and not card.control:
+        top.fail("like", "is for controls; a method names its controls under shams")
     for number, use in enumerate(card.uses):
         if use not in USES:
             top.fail(f"uses[{number}]", f"{use!r} is not one of {', '.join(USES)}")

@@ -17,6 +17,7 @@ _FIDELITY = {
     "paper": "every step is stated in the paper or the authors' code",
     "reconstructed": "the idea is published; the choices marked [?] are ours",
     "port": "known only through another project's implementation",
+    "ours": "a control of this package; no paper states it",
     "third-party": "installed by another distribution",
 }
 
@@ -26,9 +27,20 @@ def describe(card: Card, *, verbose: bool = False, width: int = WIDTH) -> str:
     return "\n".join(line for text, first, rest in _lines(card, verbose) for line in _wrapped(text, first, rest, width))
 
 
+def apart(cards: Iterable[Card]) -> tuple[list[Card], list[Card]]:
+    """The methods, and the controls."""
+    listed = list(cards)
+    return [card for card in listed if not card.control], [card for card in listed if card.control]
+
+
 def markdown(cards: Iterable[Card]) -> str:
-    """The table of methods: method, one-line claim, paper, fidelity, cost."""
-    rows = ["| method | what it does | paper | fidelity | cost |", "|---|---|---|---|---|"]
+    """The table of methods: method, one-line claim, paper, fidelity, cost; behind it that of the controls."""
+    tables = [_table(head, part) for head, part in zip(("method", "control"), apart(cards)) if part]
+    return "\n\n".join(tables)
+
+
+def _table(head: str, cards: Iterable[Card]) -> str:
+    rows = [f"| {head} | what it does | paper | fidelity | cost |", "|---|---|---|---|---|"]
     for card in cards:
         paper = f"[{card.paper.venue}]({card.paper.url})" if card.paper else ""
         cells = (f"`{card.name}`", card.summary, paper, card.fidelity, card.cost)
@@ -48,6 +60,10 @@ def _lines(card: Card, verbose: bool) -> Iterator[_Paragraph]:
             yield _pair("", card.paper.code)
     yield _pair("fidelity", f"{card.fidelity}: {_FIDELITY[card.fidelity]}")
     yield _pair("cost", card.cost)
+    if card.control:
+        yield _pair("control", f"a sham of {card.like}" if card.like else "a sham: to be compared with, not to be used")
+    if card.shams:
+        yield _pair("shams", f"{', '.join(card.shams)}: what else could look like its effect")
     if card.identity:
         yield _pair("off at", _settings(card.identity.items()))
     if card.parameters:

@@ -46,7 +46,13 @@ def methods(arguments: argparse.Namespace) -> int:
         width = min(card_text.WIDTH, terminal.width() or card_text.WIDTH)
         print("\n\n".join(card_text.describe(card, verbose=arguments.verbose, width=width) for card in cards))
     else:
-        print(table(("METHOD", "FIDELITY", "WHAT IT DOES"), [(c.name, c.fidelity, c.summary) for c in cards]))
+        parts = zip(("METHOD", "CONTROL"), card_text.apart(cards))
+        tables = [
+            table((head, "FIDELITY", "WHAT IT DOES"), [(c.name, c.fidelity, c.summary) for c in part])
+            for head, part in parts
+            if part
+        ]
+        print("\n\n".join(tables))
     return 0
 
 

@@ -23,18 +23,19 @@ def table(methods: Iterable[Card]) -> dict[str, dict[str, Cell]]:
 def text(methods: Iterable[Card]) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]], list[str]]:
     """Rows of the table, its head first; what its columns stand for; the notes that its numbers point to.
 
-    A column is named by its method; several that fare alike on every family share one, named by a letter.
+    A column is named by its method; several that fare alike on every family share one, named by a letter. Controls
+    have columns of their own, behind the methods'.
     """
-    cards, notes = list(methods), list[str]()
+    cards, notes = sorted(methods, key=lambda card: card.control), list[str]()
     cells = table(cards)
-    columns: dict[tuple[Cell, ...], list[str]] = {}
+    columns: dict[tuple[bool, tuple[Cell, ...]], list[str]] = {}
     for card in cards:
-        columns.setdefault(tuple(row[card.name] for row in cells.values()), []).append(card.name)
+        columns.setdefault((card.control, tuple(row[card.name] for row in cells.values())), []).append(card.name)
     letters = iter(string.ascii_uppercase)
     heads = [names[0] if len(names) == 1 else next(letters) for names in columns.values()]
     rows: list[tuple[str, ...]] = [("FAMILY", *heads)]
     for place, name in enumerate(cells):
-        rows.append((name, *(_marked(column[place], notes) for column in columns)))
+        rows.append((name, *(_marked(column[place], notes) for _, column in columns)))
     return rows, [(head, *names) for head, names in zip(heads, columns.values())], notes
 
 

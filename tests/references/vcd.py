@@ -26,15 +26,24 @@ def noisy(inputs: dict[str, Any], step: int, seed: int) -> Tensor:
     left = 1.0
     for number in range(step + 1):
         left *= 1 - float(torch.sigmoid(torch.tensor(-6 + 12 * number / 999))) * (0.005 - 0.00001) - 0.00001
-    if "image_grid_thw" in inputs:
-        pieces = [pixels]
-    elif pixels.ndim == 3:
-        pieces = [tile[: int(real.sum())] for tile, real in zip(pixels, inputs["pixel_attention_mask"])]
-    else:
-        pieces = [tile for tile in pixels.flatten(0, -4) if bool(tile.any())]
-    for piece in pieces:
-        key = hashlib.sha256(piece.contiguous().numpy().tobytes()).digest()
-        number = int.from_bytes(hashlib.sha256(key + str(seed).encode()).digest()[:7], "big")
-        noise = torch.randn(piece.shape, generator=torch.Generator().manual_seed(number))
+    for piece in pieces(inputs, pixels):
+        noise = torch.randn(piece.shape, generator=torch.Generator().manual_seed(drawn(digest(piece), seed)))
         piece.copy_(left**0.5 * piece + (1 - left) ** 0.5 * noise)
     return pixels
+
+
+def pieces(inputs: dict[str, Any], pixels: Tensor) -> list[Tensor]:
+    """Views of the pixels of each tile of one picture, without what pads it."""
+    if "image_grid_thw" in inputs:
+        return [pixels]
+    if pixels.ndim == 3:
+        return [tile[: int(real.sum())] for tile, real in zip(pixels, inputs["pixel_attention_mask"])]
+    return [tile for tile in pixels.flatten(0, -4) if bool(tile.any())]
+
+
+def digest(values: Tensor) -> bytes:
+    return hashlib.sha256(values.float().contiguous().numpy().tobytes()).digest()
+
+
+def drawn(key: bytes, seed: int) -> int:
+    return int.from_bytes(hashlib.sha256(key + str(seed).encode()).digest()[:7], "big")
