@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from hallu_tasks.benchmarks import table
+from hallu_tasks.benchmarks.command import leaves
 from registry.cards.card import Card, Protocol, Published
 from registry.files import yaml_files
 from registry.task_search import task_folders
 
-__all__ = ["Setting", "Unstated", "of"]
+__all__ = ["Setting", "Unstated", "of", "resolved"]
 
 LISTS_COUNT = 5
 LIST_SIZE = 500
@@ -55,6 +56,7 @@ def of(row: Published, card: Card, *, demo: bool = False) -> Setting:
     problems = list(_inexpressible(row, card))
     unstated: list[Unstated] = []
     names = [protocol.benchmark]
+    tasks: tuple[str, ...]
     if demo:
         tasks = (f"hallu_demo_{protocol.benchmark}",)
         if tasks[0] not in task_folders.tasks():
@@ -63,8 +65,9 @@ def of(row: Published, card: Card, *, demo: bool = False) -> Setting:
         tasks = _tasks(protocol, names, unstated)
     if problems:
         return Setting(problems=tuple(problems))
-    options, seed = _decoding(protocol, names, unstated)
-    task = _resolved(tasks[0])
+    own_beams = card.parameter("beams") is not None
+    options, seed = _decoding(protocol, names, unstated, card.name if own_beams else None)
+    task = resolved(leaves(tasks)[0])
     length = protocol.max_new_tokens
     if not demo:
         usual = task["generation_kwargs"]["max_new_tokens"]
@@ -76,7 +79,7 @@ def of(row: Published, card: Card, *, demo: bool = False) -> Setting:
     if protocol.prompt is None:
         unstated.append(Unstated("prompt", _prompt(task) or "each question as the benchmark has it"))
     method_options, method_args = dict(options), dict(protocol.parameters)
-    if "num_beams" in options and card.parameter("beams") is not None:
+    if "num_beams" in options and own_beams:
         method_args["beams"] = int(method_options.pop("num_beams"))
     return Setting("-".join(names), tasks, options, method_options, method_args, seed, tuple(unstated))
 
@@ -84,10 +87,11 @@ def of(row: Published, card: Card, *, demo: bool = False) -> Setting:
 def _inexpressible(row: Published, card: Card) -> list[str]:
     """The fields that no task, option or parameter expresses, each with the reason."""
     protocol, found = row.protocol, []
-    kind = next(one for one in table.BENCHMARKS if one.id == protocol.benchmark)
-    scores = [metric.name for metric in kind.metrics([])]
+    task = resolved(leaves([f"hallu_{protocol.benchmark}"])[0])
+    scores = [metric["metric"] for metric in task["metric_list"]]
     if not set(scores) & set(row.numbers):
-        found.append(f"numbers: {', '.join(row.numbers)} is no score of {kind.title}; it has {', '.join(scores)}")
+        numbers = ", ".join(row.numbers)
+        found.append(f"numbers: {numbers} is no score of hallu_{protocol.benchmark}, which has {', '.join(scores)}")
     if protocol.unsupported:
         parameters = ", ".join(parameter.name for parameter in card.parameters)
         found.append(f"unsupported: no parameter of {card.name} stands for {protocol.unsupported}; it has {parameters}")
@@ -99,7 +103,7 @@ def _inexpressible(row: Published, card: Card) -> list[str]:
         elif protocol.seeds > LISTS_COUNT:
             found.append(f"seeds: there are {LISTS_COUNT} image lists, not {protocol.seeds}")
     if protocol.prompt is not None and protocol.benchmark == "chair":
-        ours = _prompt(_resolved("hallu_chair_s0"))
+        ours = _prompt(task)
         if protocol.prompt != ours:
             found.append(f"prompt: {protocol.prompt!r} is not that of the task, {ours!r}")
     elif protocol.prompt is not None:
@@ -116,7 +120,11 @@ def _tasks(protocol: Protocol, names: list[str], unstated: list[Unstated]) -> tu
             unstated.append(Unstated("questions", f"those on {questions.upper()} images"))
         if protocol.strategy is None:
             unstated.append(Unstated("strategy", "the mean over random, popular and adversarial"))
-        words = ["hallu_pope", *([questions] if questions != "coco" else []), *([strategy] if strategy != "mean" else [])]
+        words = [
+            "hallu_pope",
+            *([questions] if questions != "coco" else []),
+            *([strategy] if strategy != "mean" else []),
+        ]
         return ("_".join(words),)
     if protocol.benchmark != "chair":
         return (f"hallu_{protocol.benchmark}",)
@@ -128,11 +136,16 @@ def _tasks(protocol: Protocol, names: list[str], unstated: list[Unstated]) -> tu
     return tuple(f"hallu_chair_s{number}" for number in range(count))
 
 
-def _decoding(protocol: Protocol, names: list[str], unstated: list[Unstated]) -> tuple[dict[str, str], str | None]:
-    """Options of generation beside the length, and the seed of what samples."""
+def _decoding(
+    protocol: Protocol, names: list[str], unstated: list[Unstated], searching: str | None
+) -> tuple[dict[str, str], str | None]:
+    """Options of generation beside the length, and the seed of what samples.
+
+    `searching` is the method where it brings beams of its own.
+    """
     decoding = protocol.decoding or "greedy"
     if protocol.decoding is None:
-        unstated.append(Unstated("decoding", decoding))
+        unstated.append(Unstated("decoding", decoding + (f", beside {searching}'s own beams" if searching else "")))
     if decoding == "greedy":
         names.append(decoding)
         return {}, None
@@ -151,19 +164,16 @@ def _decoding(protocol: Protocol, names: list[str], unstated: list[Unstated]) ->
     return {"do_sample": "True", "temperature": _TEMPERATURE, "top_p": top_p, "top_k": "0"}, _SEED
 
 
-def _resolved(task: str) -> dict[str, Any]:
-    """A task's YAML with what it includes; that of a group's first task."""
-    file = task_folders.tasks()[task].file
+def resolved(task: str) -> dict[str, Any]:
+    """A task's YAML with what it includes."""
+    file: Path | None = task_folders.tasks()[task].file
     found: dict[str, Any] = {}
-    while True:
+    while file is not None:
         config = yaml_files.read(file)
         assert isinstance(config, dict)
-        if isinstance(config.get("task"), list):
-            return _resolved(config["task"][0])
         found = {**config, **found}
-        if "include" not in config:
-            return found
-        file = file.with_name(config["include"])
+        file = file.with_name(config["include"]) if "include" in config else None
+    return found
 
 
 def _prompt(task: Mapping[str, Any]) -> str | None:
