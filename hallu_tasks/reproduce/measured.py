@@ -9,12 +9,11 @@ from typing import Any
 
 from hallu_tasks.benchmark import Metric
 from hallu_tasks.benchmarks import table
-from hallu_tasks.benchmarks.command import leaves
 from hallu_tasks.compare import differences
 from hallu_tasks.compare.comparison import ALPHA
 from hallu_tasks.compare.compute import compare
 from hallu_tasks.reproduce.plan import Arm, Entry
-from hallu_tasks.reproduce.setting import resolved
+from hallu_tasks.reproduce.setting import parts, resolved
 from hallu_tasks.runs import results
 from hallu_tasks.runs.results import Run
 from hallu_tasks.scoring import paired, strategies
@@ -104,7 +103,7 @@ def measure(entry: Entry, runs: Sequence[Run], *, resamples: int = 10_000) -> li
 
 def limits(entry: Entry, runs: Sequence[Run]) -> str:
     """``4 of 500 documents of hallu_chair_s0``; empty for runs of all documents."""
-    counts = {task: run.counts(task) for run in runs for task in leaves(entry.setting.tasks) if task in run.limited}
+    counts = {task: run.counts(task) for run in runs for task in parts(entry.setting.tasks) if task in run.limited}
     return ", ".join(f"{found[0]} of {found[1]} documents of {task}" for task, found in counts.items() if found)
 
 
@@ -120,7 +119,7 @@ def _differing(run: Run, arm: Arm) -> Iterator[str]:
         text = params.canonical({name: value})
         if recorded and f",{text}," not in f",{recorded},":
             yield f"it has {recorded}, not {text}"
-    for task in leaves(arm.tasks.split(",")):
+    for task in parts(tuple(arm.tasks.split(","))):
         if task not in run.tasks:
             yield f"it has no task {task}"
             continue

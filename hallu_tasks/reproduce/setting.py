@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from registry.cards.card import Card, Protocol, Published
 from registry.files import yaml_files
 from registry.task_search import task_folders
 
-__all__ = ["Setting", "Unstated", "of", "resolved"]
+__all__ = ["Setting", "Unstated", "of", "parts", "resolved"]
 
 LISTS_COUNT = 5
 LIST_SIZE = 500
@@ -67,7 +68,7 @@ def of(row: Published, card: Card, *, demo: bool = False) -> Setting:
         return Setting(problems=tuple(problems))
     own_beams = card.parameter("beams") is not None
     options, seed = _decoding(protocol, names, unstated, card.name if own_beams else None)
-    task = resolved(leaves(tasks)[0])
+    task = resolved(parts(tasks)[0])
     length = protocol.max_new_tokens
     if not demo:
         usual = task["generation_kwargs"]["max_new_tokens"]
@@ -87,7 +88,7 @@ def of(row: Published, card: Card, *, demo: bool = False) -> Setting:
 def _inexpressible(row: Published, card: Card) -> list[str]:
     """The fields that no task, option or parameter expresses, each with the reason."""
     protocol, found = row.protocol, []
-    task = resolved(leaves([f"hallu_{protocol.benchmark}"])[0])
+    task = resolved(parts((f"hallu_{protocol.benchmark}",))[0])
     scores = [metric["metric"] for metric in task["metric_list"]]
     if not set(scores) & set(row.numbers):
         numbers = ", ".join(row.numbers)
@@ -164,7 +165,14 @@ def _decoding(
     return {"do_sample": "True", "temperature": _TEMPERATURE, "top_p": top_p, "top_k": "0"}, _SEED
 
 
-def resolved(task: str) -> dict[str, Any]:
+@functools.cache
+def parts(tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """The tasks that tasks and groups stand for."""
+    return tuple(leaves(tasks))
+
+
+@functools.cache
+def resolved(task: str) -> Mapping[str, Any]:
     """A task's YAML with what it includes."""
     file: Path | None = task_folders.tasks()[task].file
     found: dict[str, Any] = {}
