@@ -78,7 +78,7 @@ COMMANDS: Mapping[str, Command] = {
         "hallu_tasks.sweep.command:arguments",
     ),
     "reproduce": Command(
-        "the runs behind a method's published numbers, and both side by side",
+        "run what is behind published numbers, and show both",
         "hallu_tasks.reproduce.command:run",
         "hallu_tasks.reproduce.command:arguments",
     ),
