@@ -50,6 +50,7 @@ HALLU_TASKS: dict[str, str] = {
     "hallu_tasks.report": "a comparison as text, Markdown, LaTeX, JSON, plot and page; `hallu compare`",
     "hallu_tasks.export": "`hallu export`",
     "hallu_tasks.sweep": "`hallu sweep`",
+    "hallu_tasks.reproduce": "`hallu reproduce`",
     "hallu_tasks.metrics": "modules for `evaluate.load`",
 }
 

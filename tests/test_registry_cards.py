@@ -96,6 +96,28 @@ def test_a_minimal_card_is_read(tmp_path: Path) -> None:
             "published[0].numbers.f1",
             "is not a number",
         ),
+        *(
+            (
+                {
+                    "published": [
+                        {"source": "a", "model": "b", "setting": "c", "numbers": {"f1": 1}, "protocol": protocol}
+                    ]
+                },
+                f"published[0].protocol{key}",
+                problem,
+            )
+            for protocol, key, problem in (
+                ({"benchmark": "vqa"}, ".benchmark", "'vqa' is not one of chair, pope, mme, amber_generative"),
+                ({"benchmark": "chair", "decoding": "fast"}, ".decoding", "'fast' is not one of greedy, beams"),
+                ({"benchmark": "chair", "strategy": "random"}, ".strategy", "is for benchmark: pope alone"),
+                ({"benchmark": "chair", "beams": 5}, ".beams", "is for decoding: beams alone"),
+                ({"benchmark": "chair", "images": 0}, ".images", "0 is below 1"),
+                ({"benchmark": "chair", "max_new_tokens": "512"}, ".max_new_tokens", "is not a whole number"),
+                ({"benchmark": "chair", "tokens": 512}, ".tokens", "unknown key"),
+                ({"parameters": {"beta": 1}}, ".parameters.beta", "is not a parameter of this method; it has: alpha"),
+                ({"parameters": {"alpha": -1.0}}, ".parameters.alpha", "is out of range"),
+            )
+        ),
         ({"version": "1"}, "version", "is not a whole number"),
         (
             {"uses": ["attention", "eyes"]},

@@ -15,7 +15,7 @@ from hallu_tasks.data.folder import VARIABLE, root
 from registry.files import yaml_files
 from registry.task_search import task_folders
 
-__all__ = ["Finding", "arguments", "leaves", "run"]
+__all__ = ["Finding", "arguments", "lacking", "leaves", "run"]
 
 DESCRIPTION = """\
 Which tasks have their data, what is missing, where to get it and under which terms.
@@ -92,6 +92,23 @@ def leaves(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def lacking(names: Iterable[str]) -> list[str]:
+    """Lines that say which data of these tasks are not there, and where to get them. No data are read."""
+    found: dict[tuple[Source, str], list[str]] = {}
+    for tasks, documents in _grouped([name for name in leaves(names) if name in TASKS]):
+        try:
+            finding = None if documents.folder() else _from_hub(tasks, documents.source, _hub(documents))
+        except Unavailable as error:
+            finding = _missing(tasks, documents.source, error)
+        if finding is not None and finding.state == "missing":
+            found.setdefault((finding.source, finding.problem), []).extend(tasks)
+    return [
+        line
+        for (source, problem), tasks in found.items()
+        for line in (f"{source.title}, for {', '.join(tasks)}: {problem}", *_ways(source))
+    ]
+
+
 def _grouped(names: Sequence[str]) -> list[tuple[tuple[str, ...], Documents]]:
     documents = {id(TASKS[name]): TASKS[name] for name in names}
     return [(tuple(name for name in names if id(TASKS[name]) == key), one) for key, one in documents.items()]
@@ -102,13 +119,26 @@ def _find(tasks: tuple[str, ...], documents: Documents) -> Finding:
     try:
         folder = documents.folder()
         if folder is None:
-            assert documents.hub is not None
-            return _from_hub(tasks, source, documents.hub)
+            return _from_hub(tasks, source, _hub(documents))
         return Finding(tasks, source, "ready", str(folder.path), documents.local(folder).facts)
     except Unavailable as error:
-        return Finding(tasks, source, "missing", "", {}, str(error).split(f". {VARIABLE} names", 1)[0])
+        return _missing(tasks, source, error)
     except ValueError as error:
         return Finding(tasks, source, "damaged", "", {}, str(error))
+
+
+def _hub(documents: Documents) -> Hub:
+    assert documents.hub is not None
+    return documents.hub
+
+
+def _missing(tasks: tuple[str, ...], source: Source, error: Unavailable) -> Finding:
+    return Finding(tasks, source, "missing", "", {}, str(error).split(f". {VARIABLE} names", 1)[0])
+
+
+def _ways(source: Source) -> list[str]:
+    """Where files are to be had, and where they belong."""
+    return [*(f"get: {line}" for line in source.obtain), *(f"put: {VARIABLE}/{path}" for path in source.paths)]
 
 
 def _from_hub(tasks: tuple[str, ...], source: Source, hub: Hub) -> Finding:
@@ -138,8 +168,7 @@ def _as_text(findings: Sequence[Finding], others: Sequence[str]) -> str:
         if finding.problem:
             lines.append(f"{'':14}{finding.problem}")
         if finding.state in ("missing", "damaged"):
-            lines += [f"{'':14}get: {line}" for line in source.obtain]
-            lines += [f"{'':14}put: {VARIABLE}/{path}" for path in source.paths]
+            lines += [f"{'':14}{line}" for line in _ways(source)]
         if finding.place:
             lines.append(f"{'':14}{finding.place}")
         lines += [f"{'':14}{name}: {value}" for name, value in finding.facts.items()]

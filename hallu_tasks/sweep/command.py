@@ -27,7 +27,7 @@ from registry.plugins import model_ids
 from registry.runs import source
 from registry.task_search import task_names
 
-__all__ = ["arguments", "run"]
+__all__ = ["arguments", "run", "run_all"]
 
 _OWN = ("--model", "--model_args", "--tasks", "--output_path", "--log_samples", "--config")
 _LOG_LINES = 15
@@ -101,30 +101,41 @@ def run(given: argparse.Namespace) -> int:
     jobs = runs.jobs(cells, given.tasks, given.output, given.more)
     task_names.require(given.tasks, _included(given.more))
     baseline = results.read(given.baseline) if given.baseline else None
-    with runs.locked(given.output) as lock, runs.requests_to_end() as asked:
-        there = [job for job in jobs if runs.finished(job)]
-        now = functools.cache(source.now)
-        changed = {job.folder: why for job in there if (why := _outdated(job, now))}
-        kept = [job for job in there if given.keep_finished or job.folder not in changed]
-        progress = Progress(len(jobs), len(kept), given.jobs)
-        for job in there:
-            if job.folder in changed:
-                progress.told(job, f"{'kept' if given.keep_finished else 'run again'}, {changed[job.folder]}")
-        try:
-            waiting = [job for job in jobs if job not in kept]
-            runs.start_all(waiting, given.jobs, lock, asked, progress.done, progress.going)
-        except KeyboardInterrupt:
-            print("hallu: interrupted; the same command goes on from here", file=sys.stderr)
-            return 130
-    failed = [job for job, _ in progress.failed]
-    complete = [job for job in jobs if job not in failed]
+    failed = run_all(jobs, given.output, given.jobs, given.keep_finished)
+    if failed is None:
+        return 130
+    complete = [job for job in jobs if job not in [one for one, _ in failed]]
     if complete and given.methods:
         _compare(given, complete)
     elif complete:
         _show(given, complete, baseline)
-    for job, problem in progress.failed:
+    for job, problem in failed:
         print(f"hallu: {job.cell.text} failed: {problem}", file=sys.stderr)
-    return 2 if progress.failed else 0
+    return 2 if failed else 0
+
+
+def run_all(jobs: Sequence[Job], output: Path, at_once: int, keep_finished: bool) -> list[tuple[Job, str]] | None:
+    """Run the jobs that are not there yet, or were made by other code, and tell the progress.
+
+    The jobs that failed, with their problems; ``None`` where it was interrupted. Raises `ValueError` while another
+    sweep works in `output`.
+    """
+    with runs.locked(output) as lock, runs.requests_to_end() as asked:
+        there = [job for job in jobs if runs.finished(job)]
+        now = functools.cache(source.now)
+        changed = {job.folder: why for job in there if (why := _outdated(job, now))}
+        kept = [job for job in there if keep_finished or job.folder not in changed]
+        progress = Progress(len(jobs), len(kept), at_once)
+        for job in there:
+            if job.folder in changed:
+                progress.told(job, f"{'kept' if keep_finished else 'run again'}, {changed[job.folder]}")
+        try:
+            waiting = [job for job in jobs if job not in kept]
+            runs.start_all(waiting, at_once, lock, asked, progress.done, progress.going)
+        except KeyboardInterrupt:
+            print("hallu: interrupted; the same command goes on from here", file=sys.stderr)
+            return None
+    return progress.failed
 
 
 class Progress:

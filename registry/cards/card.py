@@ -34,12 +34,46 @@ class Paper:
     code: str | None = None
 
 
+BENCHMARKS = ("chair", "pope", "mme", "amber_generative")
+"""What published numbers are of; each is a task or a group of the same name behind ``hallu_``."""
+
+STRATEGIES = ("random", "popular", "adversarial", "mean")
+"""POPE's, and the mean over the three."""
+
+DECODINGS = ("greedy", "beams", "sampling", "nucleus")
+"""Greedy, beam search, sampling from the whole distribution, and from its nucleus."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How published numbers were made, as far as the publication states it: what it does not state is ``None``.
+
+    ``questions`` are those of POPE (``coco``, ``aokvqa``, ``gqa``), ``strategy`` one of :data:`STRATEGIES`. ``images``
+    is the size of the image list, ``seeds`` the number of seeds whose results were averaged. ``decoding``, one of
+    :data:`DECODINGS`, is the plain model's, and the method's where it does not bring its own. ``parameters`` are those
+    of the method that set the row apart, ``unsupported`` what no parameter here expresses.
+    """
+
+    benchmark: str | None = None
+    questions: str | None = None
+    strategy: str | None = None
+    images: int | None = None
+    seeds: int | None = None
+    decoding: str | None = None
+    beams: int | None = None
+    max_new_tokens: int | None = None
+    prompt: str | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    unsupported: str | None = None
+
+
 @dataclass(frozen=True)
 class Published:
     """Numbers from one table of one publication.
 
-    ``baseline`` holds the plain model's numbers from the same table: those of different publications come
-    from different harnesses and cannot be compared. Scores are percentages.
+    ``setting`` says in words how they were made, ``protocol`` in fields that can be run. ``baseline`` holds the plain
+    model's numbers from the same table: those of different publications come from different harnesses and cannot be
+    compared. Scores are percentages.
     """
 
     source: str
@@ -47,6 +81,7 @@ class Published:
     setting: str
     numbers: Mapping[str, float]
     baseline: Mapping[str, float]
+    protocol: Protocol = field(default_factory=Protocol)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from registry.cards.card import FIDELITIES, USES, Card, Fidelity, Paper, Published
+from registry.cards.card import (
+    BENCHMARKS,
+    DECODINGS,
+    FIDELITIES,
+    STRATEGIES,
+    USES,
+    Card,
+    Fidelity,
+    Paper,
+    Protocol,
+    Published,
+)
 from registry.cards.parameter import KINDS, SOURCES, Kind, Parameter
 from registry.files.data_file import Section, open_file
 
@@ -127,9 +138,41 @@ def _published(section: Section) -> Published:
         setting=section.text("setting"),
         numbers=section.numbers("numbers"),
         baseline=section.numbers("baseline", required=False),
+        protocol=_protocol(section.section("protocol")) if "protocol" in section.all() else Protocol(),
     )
     section.finish()
     return published
+
+
+def _protocol(section: Section) -> Protocol:
+    protocol = Protocol(
+        benchmark=section.optional_choice("benchmark", BENCHMARKS),
+        questions=section.optional_choice("questions", ("coco", "aokvqa", "gqa")),
+        strategy=section.optional_choice("strategy", STRATEGIES),
+        images=_count(section, "images"),
+        seeds=_count(section, "seeds"),
+        decoding=section.optional_choice("decoding", DECODINGS),
+        beams=_count(section, "beams"),
+        max_new_tokens=_count(section, "max_new_tokens"),
+        prompt=section.optional_text("prompt"),
+        parameters=section.mapping("parameters", required=False),
+        unsupported=section.optional_text("unsupported"),
+    )
+    section.finish()
+    for key in ("questions", "strategy"):
+        if getattr(protocol, key) is not None and protocol.benchmark != "pope":
+            section.fail(key, "is for benchmark: pope alone")
+    if protocol.beams is not None and protocol.decoding != "beams":
+        section.fail("beams", "is for decoding: beams alone")
+    return protocol
+
+
+def _count(section: Section, key: str) -> int | None:
+    """A whole number of at least 1, None where the key is missing."""
+    value = section.whole(key) if key in section.all() else None
+    if value is not None and value < 1:
+        section.fail(key, f"{value} is below 1")
+    return value
 
 
 def _check(card: Card, top: Section) -> None:
@@ -153,6 +196,8 @@ def _check(card: Card, top: Section) -> None:
     _check_values(card, card.strong, "strong", top)
     for family, preset in card.presets.items():
         _check_values(card, preset, f"presets.{family}", top)
+    for number, row in enumerate(card.published):
+        _check_values(card, row.protocol.parameters, f"published[{number}].protocol.parameters", top)
 
 
 def _check_values(card: Card, values: Mapping[str, object], key: str, top: Section) -> None:

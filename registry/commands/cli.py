@@ -24,6 +24,7 @@ examples:
   hallu data check hallu_pope        whether a task's data are there, and where to get them
   hallu show results/llava_vhr       settings, versions, scores, the command that repeats the run
   hallu sweep --model llava_vhr --model_args pretrained=demo --grid alpha=0.5,1,2 --tasks hallu_demo
+  hallu reproduce vhr --on llava     the runs behind a paper's numbers; --run starts them and shows both
   hallu export results/llava_vhr --format model-card --model-id llava-hf/llava-1.5-7b-hf --output scores.md
   hallu score pope --answers answers.jsonl --questions coco_pope_random.json
   hallu diagnose --what tvhd --image demo:3 --output tvhd.png
@@ -75,6 +76,11 @@ COMMANDS: Mapping[str, Command] = {
         "run a method at many settings, and compare them",
         "hallu_tasks.sweep.command:run",
         "hallu_tasks.sweep.command:arguments",
+    ),
+    "reproduce": Command(
+        "run what is behind published numbers, and show both",
+        "hallu_tasks.reproduce.command:run",
+        "hallu_tasks.reproduce.command:arguments",
     ),
     "export": Command(
         "write a run's scores for leaderboards and model cards",

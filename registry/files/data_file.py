@@ -73,6 +73,10 @@ class Section:
             self.fail(key, f"{value!r} is not one of {', '.join(choices)}")
         return str(value or default)
 
+    def optional_choice(self, key: str, choices: Sequence[str]) -> str | None:
+        """One of ``choices``, None where the key is missing."""
+        return self.choice(key, choices) if key in self._data else self.optional_text(key)
+
     def whole(self, key: str) -> int:
         """A whole number that has to be there."""
         value = self.value(key)
