@@ -156,6 +156,14 @@ def decoded(processor: Any, tokens: Tensor) -> list[str]:
     return processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)  # type: ignore[no-any-return]
 
 
+def tokens_of(processor: Any, word: str) -> dict[int, str]:
+    """Ids of the tokens that are a word, in any case and with or without a blank, with the tokens' names."""
+    tokenizer = processor.tokenizer
+    # Names of tokens mark blanks in many ways, and never in letters; decoding all of them would take seconds.
+    named = {id: str(name) for name, id in tokenizer.get_vocab().items() if word in str(name).casefold()}
+    return {id: named[id] for id in sorted(named) if tokenizer.decode([id]).strip().casefold() == word}
+
+
 def lengths(processor: Any, texts: Sequence[str]) -> list[int]:
     """Number of tokens of each text."""
     return [len(ids) for ids in processor.tokenizer(list(texts), add_special_tokens=False)[forward.IDS]]
