@@ -23,7 +23,7 @@ from hallu_models.observations import Observation
 from hallu_models.processing import encode, image_columns, with_system_text
 from hallu_models.session import Session, margins
 from registry.moved import former
-from registry.runner.answers import Margin
+from registry.runner.answers import NO_MARGIN, Margin
 
 __getattr__ = former(__name__)
 
@@ -42,7 +42,7 @@ class Generation:
     row: int = 0
     token_ids: tuple[int, ...] = ()
     observations: dict[str, Observation] = field(default_factory=dict, repr=False)
-    margin: Margin = Margin()
+    margin: Margin = NO_MARGIN
 
 
 def generate(
@@ -170,7 +170,9 @@ def generate_in(
     ends = ends_of(answers, host.ends).tolist()
     found = [Margin(reason=refused or "")] * number if first is None else first.margins()
     return [
-        Generation(_cut(text, until).strip(), length, prompt_tokens[index], index, tuple(row[:length]), observed, margin)
+        Generation(
+            _cut(text, until).strip(), length, prompt_tokens[index], index, tuple(row[:length]), observed, margin
+        )
         for index, (text, row, length, margin) in enumerate(zip(texts, answers.tolist(), ends, found, strict=True))
     ]
 

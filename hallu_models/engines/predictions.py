@@ -14,7 +14,6 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-
 _uncut: ContextVar[list[Tensor] | None] = ContextVar("uncut", default=None)
 
 

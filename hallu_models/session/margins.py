@@ -68,7 +68,9 @@ class FirstToken:
         if self._found is None:
             before = self._uncut[0] if self._uncut and self._uncut[0].shape == scores.shape else None
             every = [scores] if before is None else [scores, before.to(scores.device)]
-            self._found = torch.stack([self._said(one, ids) for one in every for ids in (self._words.yes, self._words.no)])
+            self._found = torch.stack(
+                [self._said(one, ids) for one in every for ids in (self._words.yes, self._words.no)]
+            )
         return scores
 
     def margins(self) -> list[Margin]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hallu_tasks.estimates.bootstrap import DEFAULT, Bootstrap, Estimated, Result
 from hallu_tasks.estimates.layout import cell, reasons, table
 from hallu_tasks.estimates.scorer import Scorer, unread
 from hallu_tasks.mme import answers
-from hallu_tasks.mme.benchmark import MME
+from hallu_tasks.mme.benchmark import MME, image
 from hallu_tasks.mme.data import COUNTS
 from hallu_tasks.scoring import mme
 
@@ -45,17 +45,12 @@ def scores(records: Iterable[Mapping[str, Any]], bootstrap: Bootstrap = DEFAULT)
     result = mme.score(listed)
     for metric in MME.metrics(listed):
         pairs = mme.pairs(record for record in listed if record["category"] in metric.subtasks)
-        score = bootstrap.score(metric, pairs, {key: _image(*key) for key in pairs})
+        score = bootstrap.score(metric, pairs, {key: image(*key) for key in pairs})
         if metric.name in mme.TOTALS:
             result[metric.name] = score
         else:
             result["subtasks"][metric.name]["score"] = score
     return result
-
-
-def _image(subtask: str, image: str) -> Hashable:
-    # The four hallucination subtasks share COCO's images; elsewhere names such as 0001.png begin anew.
-    return image if subtask in mme.HALLUCINATION else (subtask, image)
 
 
 def _score(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:

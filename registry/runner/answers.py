@@ -23,8 +23,8 @@ class Answer(Protocol):
 class Margin:
     """log p(yes) - log p(no) at the first token of an answer, in nats; None, with the reason, where there is none.
 
-    Where one of both is impossible the value is infinite, and `uncut` is the margin before a method ruled tokens out, if
-    that is known. `told` is how samples and kept answers have it.
+    Where one of both is impossible the value is infinite, and `uncut` is the margin before a method ruled tokens out,
+    if that is known. `told` is how samples and kept answers have it.
     """
 
     value: float | None = None
@@ -51,6 +51,9 @@ class Margin:
         return cls(value, uncut)
 
 
+NO_MARGIN = Margin()
+
+
 def _number(given: Any) -> float:
     value = float(given)
     if isinstance(given, bool) or math.isnan(value):
@@ -63,7 +66,7 @@ def _counted(kind: Any) -> Any:
     """Token counts with a margin: lmms-eval puts what they tell as a dictionary into the samples, from all ranks."""
 
     class Counted(kind):  # type: ignore[misc]
-        margin = Margin()
+        margin = NO_MARGIN
 
         def to_dict(self) -> dict[str, Any]:
             return {**super().to_dict(), **self.margin.told}
@@ -72,11 +75,11 @@ def _counted(kind: Any) -> Any:
 
 
 def answer(text: str, prompt_tokens: int | None, tokens: int | None, margin: Margin | None = None) -> Answer:
-    """An answer with its numbers of tokens and its margin. Raises `RunnerMismatch` where lmms-eval's is made otherwise."""
+    """An answer with its numbers of tokens and margin. Raises `RunnerMismatch` where lmms-eval's is made otherwise."""
     result, numbers = part("api.instance", "GenerationResult"), part("api.instance", "TokenCounts")
     try:
         counted = _counted(numbers)(input_tokens=prompt_tokens, output_tokens=tokens)
-        counted.margin = margin or Margin()
+        counted.margin = margin or NO_MARGIN
         made: Answer = result(text=text, token_counts=counted)
     except TypeError as error:
         raise RunnerMismatch(f"GenerationResult and TokenCounts of lmms-eval are made otherwise: {error}") from error
@@ -95,7 +98,7 @@ def counts(given: Answer) -> tuple[int | None, int | None]:
 def margin(given: Any) -> Margin:
     """The margin of an answer; that of one which has none is empty."""
     found = getattr(getattr(given, "token_counts", None), "margin", None)
-    return found if isinstance(found, Margin) else Margin()
+    return found if isinstance(found, Margin) else NO_MARGIN
 
 
 def require() -> None:
