@@ -1,4 +1,4 @@
-"""AUROC and scores at the control's yes ratio: a plain reference, ties, images, and how often intervals hold the truth."""
+"""AUROC and scores at the control's yes ratio: a plain reference, ties, images, how often intervals hold the truth."""
 
 from __future__ import annotations
 
