@@ -41,9 +41,9 @@ def demo() -> Any:
 
 @pytest.fixture(scope="module")
 def questions() -> list[Any]:
-    objects = ("dog", "bicycle", "person", "truck")
+    objects = ("dog", "traffic light", "person", "truck")  # Of one word and of two, so that rows are padded.
     return [
-        conversation(scene.image(), f"Is there a {objects[number % 4]} in the image?{' Please answer.' * (number % 3)}")
+        conversation(scene.image(), f"Is there a {objects[number % 4]} in the image?")
         for number, scene in enumerate(held_out(number=8))
     ]
 
@@ -172,7 +172,7 @@ def test_margins_do_not_depend_on_the_batch(demo: Any, questions: list[Any], met
 
 def test_a_contrast_moves_margins_and_both_of_its_branches_give_the_same(demo: Any, questions: list[Any]) -> None:
     paired, sequential = (
-        answered(demo, questions, "vcd", branch=branch, beta=0.0) for branch in ("paired", "sequential")
+        answered(demo, questions, "vcd", branch=branch, beta=1e-9) for branch in ("paired", "sequential")
     )
     assert close([one.margin for one in paired], [one.margin for one in sequential])
     assert not close([one.margin for one in paired], [one.margin for one in answered(demo, questions)])
@@ -208,7 +208,9 @@ def test_answers_are_those_without_margins(demo: Any, questions: list[Any]) -> N
 def test_on_tiny_models_a_row_alone_has_the_margin_that_it_has_in_a_batch(family: str, method: Any) -> None:
     numbers = rows(family)[:4]
     given = conversations(numbers)
-    together, alone = (answered(host(family), given, method, size) for size in (4, 1))
+    # Nothing that these models say is likely, so that a cut leaves neither yes nor no.
+    uncut = {"beta": 1e-9} if method else {}
+    together, alone = (answered(host(family), given, method, size, **uncut) for size in (4, 1))
     assert close([one.margin for one in alone], [one.margin for one in together])
     assert any(one.margin.value is not None for one in together)
 
@@ -278,7 +280,7 @@ def test_samples_hold_a_margin_with_the_sign_of_each_answer(whole: Path) -> None
     for line in samples.values():
         assert (line["token_counts"][0]["margin"] > 0) == (line["filtered_resps"] == "Yes")
     found = read(str(whole / "results" / "whole"))
-    assert found.hallu["margins"] == {"yes": ["Yes"], "no": ["No"]}
+    assert found.hallu["margins"] == {"yes": ["Yes", "yes"], "no": ["No", "no"]}
     assert {key: one.margin.value for key, one in found.tasks["hallu_demo_pope"].samples.items()} == recorded(
         whole / "results" / "whole"
     )

@@ -160,7 +160,7 @@ def _contradicting(
             yield (
                 False,
                 f"{task}: {tied} of {len(own)} margins of {arm} are infinite and tie in AUROC: its method rules out "
-                "yes or no; rerun it with a weaker cut, such as beta=0, to tell them apart",
+                "yes or no; rerun it with a weaker cut, as by a smaller beta, to tell them apart",
             )
 
 
