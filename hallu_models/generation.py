@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from hallu_models.hosts.inputs import layout_of
 from hallu_models.interventions import Intervention
 from hallu_models.observations import Observation
 from hallu_models.processing import encode, image_columns, with_system_text
-from hallu_models.session import Session
+from hallu_models.session import Session, margins
 from registry.moved import former
+from registry.runner.answers import NO_MARGIN, Margin
 
 __getattr__ = former(__name__)
 
@@ -32,6 +34,7 @@ class Generation:
     """One answer: its text, its tokens (end-of-text included) and their number, and what the method observed.
 
     ``observations`` cover the whole batch that the answer was part of; ``row`` is this answer's index in them.
+    ``margin`` is that of yes and no at the first token, where it was asked for.
     """
 
     text: str
@@ -40,6 +43,7 @@ class Generation:
     row: int = 0
     token_ids: tuple[int, ...] = ()
     observations: dict[str, Observation] = field(default_factory=dict, repr=False)
+    margin: Margin = NO_MARGIN
 
 
 def generate(
@@ -127,9 +131,13 @@ def generate_in(
     *,
     until: Iterable[str] = (),
     seed: int | None = None,
+    yes_no: margins.YesNo | None = None,
     **options: Any,
 ) -> list[Generation]:
-    """As :func:`generate`, in a session that is attached already; ``options`` are transformers' ``generate``'s."""
+    """As :func:`generate`, in a session that is attached already; ``options`` are transformers' ``generate``'s.
+
+    yes_no: the tokens between which each answer's margin is read.
+    """
     conversations = checked(conversations, session.images)
     host = session.host
     number, beams = len(conversations), options.get("num_beams") or 1
@@ -145,8 +153,13 @@ def generate_in(
     inputs = prepared(session, conversations)
     if seed is not None:
         torch.manual_seed(seed)
-    with torch.inference_mode():
-        asked = {**inputs, **generating.ours(options)}
+    asked = {**inputs, **generating.ours(options)}
+    refused = None if yes_no is None else yes_no.refused(session, asked)
+    with torch.inference_mode(), contextlib.ExitStack() as stack:
+        first = None
+        if yes_no is not None and not refused:
+            first = stack.enter_context(margins.read(yes_no))
+            asked = generating.with_processor(asked, first)
         # A session that edits nothing leaves the model's generate() alone.
         answer = host.model.generate
         sequences = session.checked(answer, asked) if session.idle else answer(**asked)
@@ -156,9 +169,12 @@ def generate_in(
     answers = sequences[:, layout.padding.shape[1] :]
     texts = processors.decoded(host.processor, answers)
     ends = ends_of(answers, host.ends).tolist()
+    found = [Margin(reason=refused or "")] * number if first is None else first.margins()
     return [
-        Generation(_cut(text, until).strip(), length, prompt_tokens[index], index, tuple(row[:length]), observed)
-        for index, (text, row, length) in enumerate(zip(texts, answers.tolist(), ends))
+        Generation(
+            _cut(text, until).strip(), length, prompt_tokens[index], index, tuple(row[:length]), observed, margin
+        )
+        for index, (text, row, length, margin) in enumerate(zip(texts, answers.tolist(), ends, found, strict=True))
     ]
 
 

@@ -12,12 +12,14 @@ from hallu_tasks.scoring.frontier import Outcome
 from hallu_tasks.scoring.paired import NOTHING
 from hallu_tasks.scoring.ratios import Ratio
 from hallu_tasks.scoring.units import Array, Statistic
+from hallu_tasks.scoring.yesno import YesNo
 
 __all__ = [
     "FLAG",
     "Benchmark",
     "Cuts",
     "Direction",
+    "Discrimination",
     "Group",
     "Metric",
     "PerSample",
@@ -27,7 +29,9 @@ __all__ = [
     "by_default",
     "correct",
     "counts",
+    "label_of",
     "numbers",
+    "said_in",
     "unparsed",
     "unread",
     "with_default",
@@ -110,6 +114,21 @@ class Rescored:
 
 
 @dataclass(frozen=True)
+class Discrimination:
+    """What yes/no questions are compared by without the threshold, see `hallu_tasks.scoring.margins`.
+
+    `label` is a record's right answer and `says` the one that was read, ``None`` where none was. `unit` is what is
+    resampled, `positive` the answer that F1 is of, and `moved` the metrics whose change a moved threshold may explain.
+    """
+
+    label: Callable[[Record, Sample], YesNo]
+    says: Callable[[Record, Sample], YesNo | None]
+    moved: tuple[str, ...]
+    unit: Callable[[Record], Hashable] = lambda record: record["image_id"]  # type: ignore[no-any-return]
+    positive: YesNo = "yes"
+
+
+@dataclass(frozen=True)
 class PerSample:
     """The metric that one document decides most directly: its name, the document's score, and the best one."""
 
@@ -155,6 +174,7 @@ class Benchmark:
     group: Group | None = None
     cuts: Cuts | None = None
     """For captions: how an arm is compared with the baseline's cut short."""
+    discrimination: Discrimination | None = None
     rescored: Rescored | None = None
     """The other labels under which the same answers can be scored again."""
     guard: bool = False
@@ -208,6 +228,16 @@ def correct(record: Record) -> bool:
 def unread(record: Record) -> Unread | None:
     """For `Benchmark.unread`: the columns ``by_default`` and ``unparsed``."""
     return "by default" if record.get("by_default") else "unparsed" if record["unparsed"] else None
+
+
+def label_of(record: Record, sample: Sample) -> YesNo:
+    """For `Discrimination.label`: the column ``labelled_yes``."""
+    return "yes" if record["labelled_yes"] else "no"
+
+
+def said_in(record: Record, sample: Sample) -> YesNo | None:
+    """For `Discrimination.says`: the columns ``unparsed`` and ``predicted_yes``."""
+    return None if record["unparsed"] else "yes" if record["predicted_yes"] else "no"
 
 
 def with_default(record: Record, sample: Sample) -> Record:

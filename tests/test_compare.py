@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written_runs import BASE, IMAGES, METRICS, OTHERS, RIGHT, SILENT, TRUE, VHR, WRONG, Arm, write
+from written_runs import BASE, IMAGES, METRICS, OTHERS, RIGHT, SILENT, TRUE, VHR, WITHOUT_MARGINS, WRONG, Arm, write
 
 import hallu_tasks
 from hallu_tasks.chair import task as chair_task
@@ -30,7 +30,7 @@ from registry.commands import cli
 ROOT = Path(hallu_tasks.__file__).parents[1]
 QUICK = ("--resamples", "400")
 
-LEGEND = ("Values", "Holm p", "CHAIR_i vs cut:", "length-adjusted:")
+LEGEND = ("Values", "Holm p", "Note: AUROC", "CHAIR_i vs cut:", "length-adjusted:")
 CHAIR_ONLY = ("hallu_demo_chair",)
 
 
@@ -748,9 +748,11 @@ def test_published_numbers_follow_the_run_in_every_form(
 def test_too_few_resamples_for_a_verdict_are_pointed_out(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, two: tuple[Path, Path]
 ) -> None:
-    assert not table(capsys, *two)["notes"]  # 2 / 401 stays below 0.05 after Holm over 10 p values, not over 20.
+    assert table(capsys, *two)["notes"] == [
+        WITHOUT_MARGINS
+    ]  # 2 / 401 stays below 0.05 after Holm over 10 p values, not over 20.
     third = write(tmp_path / "third", replace(VHR, model="llava_eah"))
-    (note,) = table(capsys, *two, third)["notes"]
+    note, _ = table(capsys, *two, third)["notes"]
     assert note.startswith("400 resamples are too few for 20 p values") and "--resamples 1000" in note
 
 
@@ -885,7 +887,7 @@ def test_three_images_give_no_verdict_and_no_p_value_below_the_exact_tests(
         found = row["differences"]["llava_vhr"]
         assert (found["p_value"], found["p_value_holm"], found["verdict"]) == (0.25, 0.75, None)
         assert found["reasons"]["verdict"] == "a verdict needs at least 7 images; there are 3"
-    (note,) = data["notes"]
+    note, _ = data["notes"]
     assert note.startswith("3 images are too few for a verdict") and "at least 7 images" in note
     text = run(capsys, *paths)[1]
     assert text.count("too few images") == 3 and "worse" not in text and f"Note: {note}" in text
@@ -917,7 +919,7 @@ def test_a_verdict_begins_at_the_number_of_images_that_is_stated(
 
 
 def test_enough_images_need_no_note(capsys: pytest.CaptureFixture[str], two: tuple[Path, Path]) -> None:
-    assert table(capsys, *two)["notes"] == []
+    assert table(capsys, *two)["notes"] == [WITHOUT_MARGINS]
 
 
 def limited(task_size: int) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written_runs import IMAGES, STRATEGIES, Arm, write
+from written_runs import IMAGES, STRATEGIES, WITHOUT_MARGINS, Arm, write
 
 from hallu_tasks.compare.comparison import Block, RunComparison
 from hallu_tasks.compare.compute import compare
@@ -164,10 +164,11 @@ def test_a_run_compared_with_itself_shows_nothing(tmp_path: Path) -> None:
 def test_strategies_are_shown_on_request_below_their_group(tmp_path: Path) -> None:
     two = compared(tmp_path, BASE, VHR)
     assert names(two) == [GROUP]
-    assert two.notes == ("hallu_pope stands for adversarial, popular, random; --all shows each of them too",)
+    told = "hallu_pope stands for adversarial, popular, random; --all shows each of them too"
+    assert two.notes == (told, WITHOUT_MARGINS)
     everything = compared(tmp_path, BASE, VHR, every_metric=True, resamples=2000)
     assert names(everything) == [GROUP, *IN_ORDER]
-    assert everything.notes == ()
+    assert everything.notes == (WITHOUT_MARGINS,)
     assert everything.blocks[0].tasks == IN_ORDER and everything.blocks[1].tasks == ()
 
 
@@ -195,7 +196,7 @@ def test_a_task_that_an_arm_lacks_leaves_the_others_without_a_group(tmp_path: Pa
     two = STRATEGIES[:2]
     comparison = compared(tmp_path, BASE, replace(VHR, tasks=two, groups={}))
     assert names(comparison) == sorted(two)
-    assert comparison.notes == ("hallu_pope_adversarial is left out: only llava_base has it",)
+    assert comparison.notes == ("hallu_pope_adversarial is left out: only llava_base has it", WITHOUT_MARGINS)
 
 
 DEMO = ("hallu_demo_chair", "hallu_demo_pope")

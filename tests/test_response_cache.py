@@ -73,6 +73,7 @@ def run(
         cache = ResponseCache.create(str(tmp_path / "cache"), model="llava_vhr", model_args=arguments)
         answers = cache.execute(model, "generate_until", requests)
         cache.finalize(success=True)
+        once.answers = answers  # type: ignore[attr-defined]
         return [getattr(answer, "text", answer) for answer in answers], sum(asked)
 
     return once
@@ -82,6 +83,29 @@ def test_the_same_code_takes_its_answers_again(run: Any) -> None:
     answers, asked = run()
     assert asked == 2
     assert run() == (answers, 0)
+
+
+def margins(answers: list[Any]) -> list[Any]:
+    return [answer.token_counts.to_dict().get("margin") for answer in answers]
+
+
+def test_answers_of_the_cache_have_the_margins_that_they_were_made_with(run: Any, tmp_path: Path) -> None:
+    run(docs=1)
+    (some,) = margins(run.answers)
+    run(docs=2)
+    both = margins(run.answers)
+    assert both[0] == some is not None and both[1] is not None
+    with (tmp_path / "cache" / "hallu_margins.0.jsonl").open("a") as file:
+        file.write('{"model": "torn')
+    assert run(docs=2)[1] == 0
+    assert margins(run.answers) == both
+
+
+def test_without_their_file_the_answers_have_no_margins_and_are_taken_all_the_same(run: Any, tmp_path: Path) -> None:
+    answers, _ = run()
+    (tmp_path / "cache" / "hallu_margins.0.jsonl").unlink()
+    assert run() == (answers, 0)
+    assert margins(run.answers) == [None, None]
 
 
 def test_other_arguments_share_the_folder(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

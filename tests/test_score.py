@@ -1115,3 +1115,73 @@ def test_scoring_loads_no_model_library(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+# Margins
+
+
+def test_answers_of_pope_with_margins_have_an_auroc(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    questions = asked(4)
+    source = lines(tmp_path / "q", questions)
+    generator = random.Random(3)
+    rows = [{**row, "margin": generator.gauss(1 if row["text"] == "Yes" else -1, 1)} for row in right(questions)]
+    rows[0]["margin"], rows[1]["margin"] = "inf", "-inf"
+    given = ("pope", "--answers", lines(tmp_path / "a", rows), "--questions", source)
+    found = result(capsys, *given)["pooled"]["auroc"]
+    yes, no = ([float(row["margin"]) for row in rows if row["text"] == text] for text in ("Yes", "No"))
+    pairs = [(one > other) + (one == other) / 2 for one in yes for other in no]
+    assert found["value"] == pytest.approx(100 * sum(pairs) / len(pairs))
+    assert "AUROC ↑" in run(capsys, *given, *QUICK)[1]
+    plain = ("pope", "--answers", lines(tmp_path / "b", right(questions)), "--questions", source)
+    assert "auroc" not in result(capsys, *plain)["pooled"]
+
+
+@pytest.mark.parametrize(
+    ("margins", "message"),
+    [
+        ({0: 1.5}, "1 of 12 answers have a margin; write one into every line or into none"),
+        ({2: "much"}, "line 3: 'margin' must be a number, got 'much'; a margin is"),
+        ({2: float("nan")}, "line 3: 'margin' must be a number, got nan"),
+        ({2: True}, "line 3: 'margin' must be a number, got True"),
+    ],
+)
+def test_a_bad_margin_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, margins: Mapping[int, Any], message: str
+) -> None:
+    questions = asked(2)
+    rows = [{**row, **({"margin": margins[at]} if at in margins else {})} for at, row in enumerate(right(questions))]
+    file, source = lines(tmp_path / "a", rows), lines(tmp_path / "q", questions)
+    code, out, err = run(capsys, "pope", "--answers", file, "--questions", source)
+    assert (code, out) == (2, "") and message in err
+
+
+def test_responses_of_amber_with_margins_have_an_auroc(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path
+) -> None:
+    margins = {number: 2.0 if QUESTIONS[number][1] == "yes" else -1.0 for number in YES_NO}
+    rows = [{**row, "margin": margins[row["id"]]} for row in responded(YES_NO)]
+    file = array(tmp_path / "a.json", rows)
+    found = result(capsys, "amber", "--responses", file, "--data", data)["discriminative"]
+    assert found["auroc"]["value"] == 100.0
+    assert "AUROC ↑  100.0" in run(capsys, "amber", "--responses", file, "--data", data, *QUICK)[1]
+
+
+def test_margins_of_mme_come_in_a_file_of_their_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = answered(tmp_path / "results", "existence", *pair("1.jpg"), *pair("2.jpg"))
+    rows = [
+        {"category": "existence", "image": image, "question": question, "margin": 1.0 if label == "Yes" else -1.0}
+        for name in ("1.jpg", "2.jpg")
+        for image, question, label, _ in pair(name)
+    ]
+    given = ("mme", "--results", folder, "--margins")
+    assert result(capsys, *given, lines(tmp_path / "m", rows))["auroc"]["value"] == 100.0
+    assert "AUROC ↑ of all questions  100.0" in run(capsys, *given, lines(tmp_path / "m", rows), *QUICK)[1]
+    other = {**rows[0], "image": "3.jpg"}
+    for wrong, message in (
+        (rows[1:], "has margins of 3 of 4 answers"),
+        ([*rows, rows[0]], "line 5: ('existence', '1.jpg', 'Is it a? Please answer yes or no.') occurs twice"),
+        ([*rows, other], "line 5: ('existence', '3.jpg', 'Is it a? Please answer yes or no.') is no question of"),
+        ([{**rows[0], "margin": None}], "line 1: ('existence', '1.jpg', 'Is it a? Please answer yes or no.') has no"),
+    ):
+        code, _, err = run(capsys, *given, lines(tmp_path / "w", wrong))
+        assert code == 2 and message in err

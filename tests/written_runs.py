@@ -17,6 +17,9 @@ from hallu_tasks.pope import task as pope_task
 from hallu_tasks.scoring import amber
 from hallu_tasks.textvqa import task as textvqa_task
 
+WITHOUT_MARGINS = "AUROC is left out: these runs recorded no margins of yes and no; rerun with this version"
+"""What is said of runs as they are written here unless their lines are given margins."""
+
 IMAGES = 40
 TRUTH = ("cat", "clock")
 RIGHT, WRONG, SILENT = "A cat and a clock.", "A cat and a dog.", "Nothing here."

@@ -27,6 +27,7 @@ from hallu_models.hosts.host import UnsupportedModel
 from hallu_models.loading import load
 from hallu_models.session import Session
 from hallu_models.session.finite import NotFinite
+from hallu_models.session.margins import YesNo
 from registry.arguments import model_args, params
 from registry.runner import answers as runner_answers
 from registry.runner import model_class
@@ -135,7 +136,7 @@ class HalluModel(_Base):
                 f"'{self.host.model_type}', not of the family {self.family}; use --model {fitting}"
             )
         self.interventions = methods.build(chosen, self.host.family, self.host.depth, parsed, self.host.checkpoint)
-        self.branch, self.images = branch, images
+        self.branch, self.images, self.yes_no = branch, images, YesNo.of(self.host)
         if self.interventions:
             generate.refuse(self.host.model, generate.ours({}))
         # What a session refuses is said first; and nothing is answered where the ground has moved.
@@ -207,7 +208,7 @@ class HalluModel(_Base):
 
     def _answers(self, requests: list[Instance], kept: Answers) -> list[Answer]:
         answers: list[Answer | None] = [None] * len(requests)
-        keys = [self._key(request) for request in requests]
+        keys = [self.key(request) for request in requests]
         for index, key in enumerate(keys):
             answers[index] = kept.get(key) if key else None
         missing = [index for index, answer in enumerate(answers) if answer is None]
@@ -278,6 +279,7 @@ class HalluModel(_Base):
         return {
             **self._code(),
             "batch_size": self.batch_size,
+            "margins": self.yes_no.to_json(),
             **({"self_check": self.proof.to_json()} if self.proof else {}),
             **(provenance.of_model(self.host, self.run["pretrained"]) if self._rank == 0 else {}),
             "questions": provenance.of_questions(requests, self.task_dict, self._world_size),
@@ -287,7 +289,7 @@ class HalluModel(_Base):
         names = methods.names(None if self.run["method"] == "none" else self.run["method"])
         return {"cards": source.of_methods(names), **provenance.of_process(self._world_size)}
 
-    def _key(self, request: Instance) -> str | None:
+    def key(self, request: Instance) -> str | None:
         """Identifies a greedy request across runs; None for a sampled one, which is never reused."""
         context, _, options, doc_id, task, split = runner_requests.read(request)
         if _generate_options(options)["do_sample"]:
@@ -340,9 +342,8 @@ class HalluModel(_Base):
             if self._needs_other_images:
                 pairs = zip(batch, conversations)
                 session.other_images = [image for pair in pairs for image in self.others.of(*pair)] or None
-            answers = generation.generate_in(
-                session, conversations, until=[until] if isinstance(until, str) else until, **options
-            )
+            until = [until] if isinstance(until, str) else until
+            answers = generation.generate_in(session, conversations, until=until, yes_no=self.yes_no, **options)
         except DocumentError:
             raise
         except Exception as error:
@@ -352,7 +353,7 @@ class HalluModel(_Base):
                 raise DocumentError(f"{self.documents.place(batch[error.row])}: {said(error)}") from error
             others = f" and the {len(batch) - 1} documents batched with it" if len(batch) > 1 else ""
             raise DocumentError(f"{self.documents.place(batch[0])}{others}: {said(error)}") from error
-        return [runner_answers.answer(one.text, one.prompt_tokens, one.tokens) for one in answers]
+        return [runner_answers.answer(one.text, one.prompt_tokens, one.tokens, one.margin) for one in answers]
 
     @property
     def _needs_other_images(self) -> bool:

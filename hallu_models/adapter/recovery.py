@@ -16,7 +16,7 @@ from typing import IO, Any
 from loguru import logger
 
 from registry.runner import answers as runner_answers
-from registry.runner.answers import Answer
+from registry.runner.answers import Answer, Margin
 
 try:
     import fcntl
@@ -90,6 +90,7 @@ class Answers:
                 "text": answer.text,
                 "input_tokens": input_tokens,
                 "output_tokens": output_tokens,
+                **runner_answers.margin(answer).told,
             }
             self._unwritten += json.dumps(entry).encode() + b"\n"
         self._write()
@@ -122,7 +123,7 @@ class Answers:
                     f"{self.path}, line {number}: no kept answer ({type(error).__name__}: {error}); delete this line "
                     "to have its document answered again, or the file to begin anew"
                 ) from error
-            self._answers[key] = runner_answers.answer(text, *counts)
+            self._answers[key] = runner_answers.answer(text, *counts, Margin.read(entry))
         if rest:
             os.ftruncate(self._file, self.path.stat().st_size - len(rest))
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from hallu_models.adapter import cached_margins
 from hallu_tasks.files import whole_file
 from registry.runner import requests as runner_requests
 from registry.runner import response_cache as runner_cache
@@ -43,6 +44,9 @@ class Maker(Protocol):
 
     def record(self, requests: Sequence[Instance]) -> None:
         """Put settings and provenance into the results."""
+
+    def key(self, request: Instance) -> str | None:
+        """Identifies a request across runs; None for one whose answer is never reused."""
 
     def command(self) -> list[str]:
         """The command line without secrets."""
@@ -104,14 +108,14 @@ def require_same(cache: Cache, made: Mapping[str, Any], command: Sequence[str]) 
 
 
 @contextlib.contextmanager
-def _checked(cache: Cache, model: Any, requests: Sequence[Instance]) -> Iterator[None]:
+def _checked(cache: Cache, model: Any, requests: Sequence[Instance]) -> Iterator[runner_cache.Finish]:
     maker: Maker = model
     require_same(cache, maker.made_by(), maker.command())
     # Of the questions only those without an answer reach the model, and maybe none.
     maker.record(requests)
     maker.recorded, maker.answered = True, False
     try:
-        yield
+        yield lambda answers: cached_margins.finished(cache, [maker.key(one) for one in requests], answers)
     finally:
         maker.recorded = False
     if maker.answered:

@@ -6,14 +6,32 @@ apart: what a method in front has ruled out decides nothing.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
 
+_uncut: ContextVar[list[Tensor] | None] = ContextVar("uncut", default=None)
+
+
+@contextlib.contextmanager
+def keeping_uncut() -> Iterator[list[Tensor]]:
+    """Inside, the list holds the logits that this thread has last cut to plausible tokens, as they were before."""
+    kept: list[Tensor] = []
+    before = _uncut.set(kept)
+    try:
+        yield kept
+    finally:
+        _uncut.reset(before)
+
 
 def plausible(logits: Tensor, reference: Tensor, beta: float) -> Tensor:
     """Adaptive plausibility: tokens below ``beta`` times the most likely one under ``reference`` become impossible."""
+    if (kept := _uncut.get()) is not None:
+        kept[:] = [logits]
     limit = reference.amax(dim=-1, keepdim=True) + math.log(beta) if beta > 0 else -math.inf
     return logits.masked_fill(reference < limit, -math.inf)
 

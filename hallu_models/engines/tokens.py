@@ -49,7 +49,7 @@ class Vocabulary:
                 f"which tokens are {word!r} is known by the tokenizer alone: give attach() the processor, "
                 "attach(model, ..., processor=processor), or use hallu_models.load(...)"
             )
-        found = processors.spellings(self.host.tokens, word)
+        found = list(processors.tokens_of(self.host.processor, word))
         if not found:
             raise ValueError(f"no single token of this model is {word!r}; what acts on that word cannot work here")
         return torch.tensor(found)

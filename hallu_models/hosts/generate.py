@@ -131,6 +131,11 @@ def uncompiled(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"disable_compile": True, **options}
 
 
+def with_processor(options: Mapping[str, Any], processor: Any) -> dict[str, Any]:
+    """A call of ``generate`` by which ``processor`` is the last that is given the scores of each token."""
+    return {**options, "logits_processor": [*(options.get("logits_processor") or ()), processor]}
+
+
 def prompt(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """What a call of ``generate``, its arguments by name, gives the model to read."""
     return forward.prompt(options, names)

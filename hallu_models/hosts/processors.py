@@ -162,11 +162,16 @@ def end_of(processor: Any) -> int | None:
     return processor.tokenizer.eos_token_id  # type: ignore[no-any-return]
 
 
+def tokens_of(processor: Any, word: str) -> Mapping[int, str]:
+    """Ids of the tokens that are a word, in any case and with or without a blank, with the tokens' names."""
+    return _tokens_of(processor.tokenizer, word)
+
+
 @functools.lru_cache(maxsize=16)
-def spellings(tokenizer: Any, word: str) -> tuple[int, ...]:
-    """Ids of the tokens that are this word and no more, in small or large letters, behind a blank or not."""
-    likely = [number for token, number in tokenizer.get_vocab().items() if word in token.lower()]
-    return tuple(sorted(number for number in likely if tokenizer.decode([number]).strip().lower() == word))
+def _tokens_of(tokenizer: Any, word: str) -> Mapping[int, str]:
+    # Names of tokens mark blanks in many ways, and never in letters; decoding all of them would take seconds.
+    named = {id: str(name) for name, id in tokenizer.get_vocab().items() if word in str(name).casefold()}
+    return {id: named[id] for id in sorted(named) if tokenizer.decode([id]).strip().casefold() == word}
 
 
 def lengths(processor: Any, texts: Sequence[str]) -> list[int]:

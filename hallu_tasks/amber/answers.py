@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from hallu_tasks.estimates.discrimination import MARGIN
 from hallu_tasks.files import json_files, rows
 from hallu_tasks.scoring import amber
 from hallu_tasks.scoring.keyed import name_some
@@ -33,10 +34,11 @@ _Read = TypeVar("_Read")
 
 
 class Response(NamedTuple):
-    """A response and where it stands."""
+    """A response and where it stands; its margin, where it has one."""
 
     place: str
     text: str
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def responses(path: str) -> dict[int, Response]:
         number = _number(row)
         if number in result:
             raise ValueError(f"{row.place}: id {number} occurs also in {result[number].place}; keep one response")
-        result[number] = Response(row.place, row.words("response", RESPONSES))
+        result[number] = Response(row.place, row.words("response", RESPONSES), row.number("margin", MARGIN))
     return result
 
 

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hallu_tasks.benchmark import FLAG, Benchmark, Metric, PerSample, Record, Span, correct, counts, unparsed, unread
+from hallu_tasks.benchmark import (
+    FLAG,
+    Benchmark,
+    Discrimination,
+    Metric,
+    PerSample,
+    Record,
+    Span,
+    correct,
+    counts,
+    unparsed,
+    unread,
+)
 from hallu_tasks.runs.results import Sample
 from hallu_tasks.scoring import amber
+from hallu_tasks.scoring.yesno import YesNo
 
 __all__ = ["DISCRIMINATIVE", "GENERATIVE"]
 
@@ -34,6 +47,10 @@ def _discriminative(records: Iterable[Record]) -> list[Metric]:
         *(Metric(f"{group}_f1", f"{group} F1", table[f"{group}.f1"], "higher", headline=False) for group in present),
         Metric("unparsed_count", "unparsed", unparsed, "lower", "answers", headline=False),
     ]
+
+
+def _said(record: Record, sample: Sample) -> YesNo | None:
+    return None if record["unparsed"] else "no" if record["predicted_no"] else "yes"
 
 
 def _rules(record: Record, sample: Sample) -> Record:
@@ -82,4 +99,7 @@ DISCRIMINATIVE = Benchmark(
     right=correct,
     per_sample=PerSample(lambda record: "accuracy", lambda record: float(record["correct"])),
     unread=unread,
+    discrimination=Discrimination(
+        lambda record, sample: "no" if record["labelled_no"] else "yes", _said, ("accuracy",), positive="no"
+    ),
 )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from hallu_tasks.amber import answers
 from hallu_tasks.amber.benchmark import DISCRIMINATIVE, GENERATIVE
 from hallu_tasks.benchmark import Metric
+from hallu_tasks.estimates import discrimination
 from hallu_tasks.estimates.bootstrap import DEFAULT, Bootstrap, Estimated, Result
 from hallu_tasks.estimates.layout import cell, estimated, label, reasons, table
 from hallu_tasks.estimates.scorer import Scorer, checked, unread
-from hallu_tasks.scoring import amber, paired
+from hallu_tasks.scoring import amber, paired, yesno
 from hallu_tasks.scoring.units import Record
 
 __all__ = ["SCORER", "answer_scores", "description_scores"]
@@ -89,16 +91,19 @@ def answer_scores(
     images: Mapping[int, Hashable] | None,
     policy: str = "words",
     bootstrap: Bootstrap = DEFAULT,
+    margins: Mapping[int, float] = MappingProxyType({}),
 ) -> Result:
     """Return `amber.aggregate_discriminative` with an `Estimated` for each score, also of groups that are asked for.
 
     `questions` may hold more ids. Without `images`, the image of each question, scores have no interval;
-    ``images_count`` is then ``None``.
+    ``images_count`` is then ``None``. With the `margins` of all answers there is ``auroc``.
     """
     records = {
         number: amber.record_discriminative(text, questions[number], policy) for number, text in answered.items()
     }
     result = amber.aggregate_discriminative(records.values())
+    labels = {number: yesno.label(questions[number].truth) for number in records}
+    shown = None if images is None else {number: images[number] for number in records}
     metrics = {one.name: one for one in DISCRIMINATIVE.metrics(records.values())}
 
     def scores(prefix: str = "") -> dict[str, Estimated]:
@@ -113,6 +118,7 @@ def answer_scores(
     return {
         **result,
         **scores(),
+        **discrimination.auroc(labels, margins, shown, bootstrap),
         "groups": {
             group: {**values, **(scores(f"{group}.") if values["questions_count"] else {})}
             for group, values in result["groups"].items()
@@ -154,7 +160,9 @@ def _score(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
             notes.append("no intervals for the answers; --queries names the image of each question")
         else:
             files["queries"] = [data.queries]
-        scored = answer_scores(answered, annotated.questions, images, given.policy, bootstrap)
+        own = {number: responses[number].margin for number in answered}
+        margins = discrimination.whole(own, given.responses)
+        scored = answer_scores(answered, annotated.questions, images, given.policy, bootstrap, margins)
         halves["discriminative"] = {
             **scored,
             "questions_annotated_count": len(annotated.questions),
@@ -205,6 +213,7 @@ def _answers(result: Result) -> list[str]:
         *table(rows),
         "",
         *table(further),
+        *(["", *table([[label(result["auroc"]), cell(result["auroc"])]])] if "auroc" in result else []),
         *_why(columns, bool(on_images)),
     ]
 
@@ -225,7 +234,7 @@ SCORER = Scorer(
     name="amber",
     title="AMBER",
     summary="descriptions and yes/no answers against AMBER's annotations",
-    description=DESCRIPTION,
+    description=DESCRIPTION + discrimination.HELP,
     example="hallu score amber --responses responses.json --data AMBER/data",
     examples=EXAMPLES,
     arguments=_arguments,

@@ -16,6 +16,7 @@ from hallu_tasks.scoring.rate_ratio import RateRatio
 
 __all__ = [
     "ALPHA",
+    "THRESHOLD_MOVED",
     "VS_CUT",
     "BesideSham",
     "Block",
@@ -37,11 +38,14 @@ VS_CUT = {
 }
 """Verdicts on an arm beside the baseline's texts cut short, by what they would be called elsewhere."""
 
-_SIDES = {verdict: side for side, verdict in VS_CUT.items()}
+THRESHOLD_MOVED = "threshold moved"
+"""The verdict on an AUROC without a difference where accuracy moved: yes is said more often, or less, and no more."""
+
+_SIDES = {**{verdict: side for side, verdict in VS_CUT.items()}, THRESHOLD_MOVED: "no difference"}
 
 
 def side(verdict: str | None) -> str | None:
-    """A verdict in the words of rows that are no `VS_CUT`."""
+    """A verdict in the words of rows that have none of their own."""
     return _SIDES.get(verdict, verdict) if verdict else None
 
 
@@ -49,10 +53,10 @@ def side(verdict: str | None) -> str | None:
 class Contrast:
     """One arm against the baseline in one metric, ``arm - baseline``.
 
-    `p_holm` is the p value after Holm's correction over the whole comparison. `verdict` is better, worse,
-    higher or lower (where neither direction is better), "no difference", one of `VS_CUT`, or ``None`` where undefined;
-    where the images, or what else the benchmark resamples as `unit`, are too few for one, ``result.reasons["verdict"]``
-    says so.
+    `p_holm` is the p value after Holm's correction over the whole comparison. `verdict` is better, worse, higher or
+    lower (where neither direction is better), "no difference", one of `VS_CUT`, `THRESHOLD_MOVED`, or ``None`` where
+    undefined; where the images, or what else the benchmark resamples as `unit`, are too few for one,
+    ``result.reasons["verdict"]`` says so.
     """
 
     result: paired.Comparison
@@ -71,7 +75,8 @@ class MetricRow:
     """One metric: an estimate an arm, and a contrast an arm after the baseline.
 
     In a row of kind ``cut`` the estimate of an arm is that of the baseline's texts cut to the arm's recall, and its
-    contrast is to that. A row of kind ``ratio`` has neither, but `ratios`, an arm after the baseline.
+    contrast is to that. A row of kind ``ratio`` has neither, but `ratios`, an arm after the baseline. One that is not
+    `tested` has no p values and no verdicts, for another row has them.
     """
 
     metric: Metric
@@ -79,6 +84,7 @@ class MetricRow:
     contrasts: tuple[Contrast, ...]
     kind: Literal["score", "cut", "ratio"] = "score"
     ratios: tuple[RateRatio, ...] = ()
+    tested: bool = True
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from typing import Any
 
 from hallu_tasks.benchmark import Benchmark, Metric
 from hallu_tasks.benchmarks import table
-from hallu_tasks.compare import cuts, differences, groups, rescored, shams
+from hallu_tasks.compare import cuts, differences, groups, rescored, shams, threshold
 from hallu_tasks.compare.arms import baseline_first
 from hallu_tasks.compare.comparison import (
     ALPHA,
@@ -44,6 +44,8 @@ from hallu_tasks.scoring import paired, yesno
 __all__ = ["compare"]
 
 Records = Mapping[Any, Mapping[str, Any]]
+ByTask = Mapping[str, Sequence[Mapping[int, Mapping[str, Any]]]]
+"""Each arm's records of a task, by document."""
 
 
 def compare(
@@ -76,14 +78,24 @@ def compare(
     grouped = groups.find(ordered, shared)
     if not every_metric:
         notes += [groups.parts(name, tasks) for name, tasks in grouped.items()]
-    blocks = tuple(_blocks(ordered, shared, grouped, every_metric, resamples, seed, notes))
+    unseen: list[str] = []
+
+    def made(of: Sequence[int], kinds: Mapping[str, Benchmark], notes: list[str], lost: list[str]) -> tuple[Block, ...]:
+        """The blocks of these arms, with the rows that need no threshold."""
+        own, titles = [ordered[one] for one in of], [arms[one] for one in of]
+        found = _blocks(own, kinds, grouped, every_metric, resamples, seed, notes)
+        return tuple(
+            threshold.added(block, answered, own, titles, resamples=resamples, seed=seed, notes=lost)
+            for block, answered in found
+        )
+
+    blocks = made(range(len(ordered)), shared, notes, unseen)
+    if any(block.benchmark.discrimination for block in blocks):
+        unseen += threshold.other_tokens(ordered, arms)
     # Beside a sham it is the arm's score that counts, not what cutting the sham's captions would give.
     uncut = {task: replace(benchmark, cuts=None) for task, benchmark in shared.items()}
     beside = shams.beside(ordered) if controls else []
-    placebos = [
-        tuple(_blocks([ordered[one] for one in pair], uncut, grouped, every_metric, resamples, seed, []))
-        for pair in beside
-    ]
+    placebos = [made(pair, uncut, [], []) for pair in beside]
     judged = iter(_judged((*blocks, *(block for part in placebos for block in part))))
     blocks = tuple(itertools.islice(judged, len(blocks)))
     found_shams = [
@@ -111,6 +123,7 @@ def compare(
             *(f"{block.task}: CHAIR_i vs cut is left out: {block.uncut}" for block in blocks if block.uncut),
             *_too_few_units(comparison),
             *_too_few(comparison),
+            *unseen,
         ),
     )
 
@@ -190,25 +203,26 @@ def _blocks(
     resamples: int,
     seed: int,
     notes: list[str],
-) -> Iterator[Block]:
-    """A group where the first of its tasks would be, then each task; those of a group where all is asked for.
+) -> Iterator[tuple[Block, ByTask]]:
+    """Each block with the records that it is made of.
 
+    A group stands where the first of its tasks would be, then each task; those of a group where all is asked for.
     Behind each stand the same answers under other labels, where the user has these; `notes` gets what is left out.
     """
     for task, benchmark in shared.items():
         for name, tasks in grouped.items():
             if task == tasks[0]:
                 by_task = {one: _records(one, benchmark, runs) for one in tasks}
-                yield _group_block(name, by_task, benchmark, runs, resamples, seed)
+                yield _group_block(name, by_task, benchmark, runs, resamples, seed), by_task
                 if again := rescored.found(name, by_task, benchmark, runs, shared, notes):
                     block = _group_block(again.name, again.records, again.kind, runs, resamples, seed)
-                    yield replace(block, tasks=tasks, rescored=name, limited=again.limited)
+                    yield replace(block, tasks=tasks, rescored=name, limited=again.limited), again.records
         if every_metric or not any(task in tasks for tasks in grouped.values()):
             records = _records(task, benchmark, runs)
-            yield _block(task, records, benchmark, runs, every_metric, resamples, seed)
+            yield _block(task, records, benchmark, runs, every_metric, resamples, seed), {task: records}
             if again := rescored.found(task, {task: records}, benchmark, runs, shared, notes):
                 block = _block(again.name, again.records[task], again.kind, runs, every_metric, resamples, seed)
-                yield replace(block, rescored=task, limited=again.limited)
+                yield replace(block, rescored=task, limited=again.limited), again.records
 
 
 def _block(
@@ -330,7 +344,8 @@ def _judged(blocks: Sequence[Block]) -> tuple[Block, ...]:
         return replace(row, contrasts=tuple(found))
 
     return tuple(
-        replace(block, rows=tuple(judged(row, block.benchmark.resampled) for row in block.rows)) for block in blocks
+        threshold.told(replace(block, rows=tuple(judged(row, block.benchmark.resampled) for row in block.rows)))
+        for block in blocks
     )
 
 

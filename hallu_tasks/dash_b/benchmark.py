@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hallu_tasks.benchmark import FLAG, Benchmark, Metric, PerSample, Record, correct, counts, unparsed, unread
+from hallu_tasks.benchmark import (
+    FLAG,
+    Benchmark,
+    Discrimination,
+    Metric,
+    PerSample,
+    Record,
+    correct,
+    counts,
+    said_in,
+    unparsed,
+    unread,
+)
 from hallu_tasks.scoring import dash_b, yesno
 
 __all__ = ["DASH_B"]
@@ -36,4 +48,7 @@ DASH_B = Benchmark(
     right=correct,
     per_sample=PerSample(lambda record: "accuracy", lambda record: float(record["correct"])),
     unread=unread,
+    discrimination=Discrimination(
+        lambda record, sample: "yes" if record["present"] else "no", said_in, ("accuracy", "harmonic_mean")
+    ),
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,22 @@ class Row:
         if not isinstance(value, str):
             raise ValueError(f"{self.place}: the value of {key!r} must be text, got {value!r}; {fix}")
         return value
+
+    def number(self, key: str, fix: str) -> float | None:
+        """The number under `key`, maybe infinite (``Infinity``, or ``"inf"`` as text); ``None`` where there is none.
+
+        Raises `ValueError` for what is no number.
+        """
+        value = self.fields.get(key)
+        if value is None:
+            return None
+        try:
+            found = float(value)
+            if isinstance(value, bool) or math.isnan(found):
+                raise ValueError(value)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"{self.place}: {key!r} must be a number, got {reprlib.repr(value)}; {fix}") from None
+        return found
 
 
 def text(path: str, wanted: str) -> str:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
-from hallu_tasks.benchmark import FLAG, Benchmark, Metric, PerSample, Record, correct, unparsed, unread, with_default
+from hallu_tasks.benchmark import (
+    FLAG,
+    Benchmark,
+    Discrimination,
+    Metric,
+    PerSample,
+    Record,
+    correct,
+    unparsed,
+    unread,
+    with_default,
+)
 from hallu_tasks.runs.results import Sample
 from hallu_tasks.scoring import hallusion, yesno
 
@@ -55,4 +66,11 @@ HALLUSION = Benchmark(
     per_sample=PerSample(lambda record: "aAcc", lambda record: float(record["correct"])),
     completed=_figure,
     unread=unread,
+    discrimination=Discrimination(
+        # Records hold no label, and the target is one.
+        lambda record, sample: yesno.label(sample.target.rstrip(".")),
+        lambda record, sample: yesno.parse(sample.answer, record["policy"]),
+        ("aAcc", "qAcc", "fAcc"),
+        unit=lambda record: (record["category"], record["subcategory"], record["set_id"]),
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ from hallu_tasks.files import rows
 from hallu_tasks.scoring import mme, yesno
 from hallu_tasks.scoring.keyed import name_some
 
-__all__ = ["results"]
+__all__ = ["results", "with_margins"]
 
 LINE = "image, question, Yes or No, prediction, with tabs between them"
+
+
+MARGINS = 'give a JSON list or JSONL of {"category": "existence", "image": ..., "question": ..., "margin": 1.25}'
 
 
 def results(folder: str) -> list[dict[str, Any]]:
@@ -38,6 +41,26 @@ def results(folder: str) -> list[dict[str, Any]]:
             f"{', '.join(mme.SUBTASKS)}; move other files elsewhere"
         )
     return [record for name in mme.SUBTASKS if name in files for record in _subtask(name, files[name])]
+
+
+def with_margins(records: Sequence[Mapping[str, Any]], path: str) -> list[dict[str, Any]]:
+    """Return the records with the ``margin`` that a file holds for each; it is matched by subtask, image and question.
+
+    Raises `ValueError` that names file and line for a damaged file, a margin that is no number, one that occurs twice,
+    and one of another question, and counts the answers without one.
+    """
+    found: dict[tuple[str, str, str], float] = {}
+    known = {(one["category"], one["image"], one["question"]) for one in records}
+    for row in rows.read(path, MARGINS):
+        category, image, question = (row.words(name, MARGINS) for name in ("category", "image", "question"))
+        key, margin = (category, image, question), row.number("margin", MARGINS)
+        problem = "occurs twice" if key in found else "is no question of the results" if key not in known else ""
+        if problem or margin is None:
+            raise ValueError(f"{row.place}: {key!r} {problem or 'has no margin'}; {MARGINS}")
+        found[key] = margin
+    if len(found) < len(known):
+        raise ValueError(f"{path} has margins of {len(found)} of {len(known)} answers; {MARGINS}, of every answer")
+    return [{**one, "margin": found[one["category"], one["image"], one["question"]]} for one in records]
 
 
 def _subtask(name: str, file: Path) -> list[dict[str, Any]]:

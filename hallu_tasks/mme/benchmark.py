@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Literal
 
-from hallu_tasks.benchmark import Benchmark, Metric, PerSample, Record
+from hallu_tasks.benchmark import Benchmark, Discrimination, Metric, PerSample, Record
+from hallu_tasks.runs.results import Sample
 from hallu_tasks.scoring import mme, yesno
+from hallu_tasks.scoring.yesno import YesNo
 
-__all__ = ["MME"]
+__all__ = ["MME", "image"]
 
 
 def _metrics(records: Iterable[Record]) -> list[Metric]:
@@ -52,6 +54,15 @@ def _unread(record: Record) -> Literal["unparsed"] | None:
     return "unparsed" if yesno.parse(record["prediction"], mme.POLICY) is None else None
 
 
+def _said(record: Record, sample: Sample) -> YesNo | None:
+    return yesno.parse(record["prediction"], mme.POLICY)
+
+
+def image(subtask: str, name: str) -> Hashable:
+    """What is one image: the hallucination subtasks share COCO's, elsewhere names such as 0001.png begin anew."""
+    return name if subtask in mme.HALLUCINATION else (subtask, name)
+
+
 MME = Benchmark(
     id="mme",
     title="MME",
@@ -68,5 +79,11 @@ MME = Benchmark(
     scored=_whole_pairs,
     unread=_unread,
     policy=mme.POLICY,
+    discrimination=Discrimination(
+        lambda record, sample: yesno.label(record["answer"]),
+        _said,
+        (*mme.TOTALS, *mme.SUBTASKS),
+        unit=lambda record: image(record["category"], record["image"]),
+    ),
     subtask="category",
 )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hallu_tasks.estimates import discrimination
 from hallu_tasks.estimates.bootstrap import DEFAULT, Bootstrap, Estimated, Result
-from hallu_tasks.estimates.layout import cell, reasons, table
+from hallu_tasks.estimates.layout import cell, label, reasons, table
 from hallu_tasks.estimates.scorer import Scorer, unread
 from hallu_tasks.mme import answers
-from hallu_tasks.mme.benchmark import MME
+from hallu_tasks.mme.benchmark import MME, image
 from hallu_tasks.mme.data import COUNTS
-from hallu_tasks.scoring import mme
+from hallu_tasks.scoring import mme, yesno
 
 __all__ = ["SCORER", "scores"]
 
@@ -37,15 +38,28 @@ TOTALS = ("hallucination", "perception", "cognition")
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", metavar="FOLDER", required=True, help="folder of <subtask>.txt files")
+    parser.add_argument(
+        "--margins",
+        metavar="FILE",
+        help='for AUROC: JSON list or JSONL of {"category": ..., "image": ..., "question": ..., "margin": 1.25}, '
+        "log p(yes) - log p(no) at the first token of each answer",
+    )
 
 
 def scores(records: Iterable[Mapping[str, Any]], bootstrap: Bootstrap = DEFAULT) -> Result:
-    """Return `mme.score` with an `Estimated` for the points of each subtask and total that is there."""
+    """Return `mme.score` with an `Estimated` for the points of each subtask and total that is there.
+
+    Where the records have a ``margin``, there is ``auroc`` over all of them.
+    """
     listed = list(records)
     result = mme.score(listed)
+    keys = [(one["category"], one["image"], one.get("question")) for one in listed]
+    labels = {key: yesno.label(one["answer"]) for key, one in zip(keys, listed)}
+    margins = {key: one["margin"] for key, one in zip(keys, listed) if "margin" in one}
+    result |= discrimination.auroc(labels, margins, {key: image(key[0], key[1]) for key in keys}, bootstrap)
     for metric in MME.metrics(listed):
         pairs = mme.pairs(record for record in listed if record["category"] in metric.subtasks)
-        score = bootstrap.score(metric, pairs, {key: _image(*key) for key in pairs})
+        score = bootstrap.score(metric, pairs, {key: image(*key) for key in pairs})
         if metric.name in mme.TOTALS:
             result[metric.name] = score
         else:
@@ -53,14 +67,12 @@ def scores(records: Iterable[Mapping[str, Any]], bootstrap: Bootstrap = DEFAULT)
     return result
 
 
-def _image(subtask: str, image: str) -> Hashable:
-    # The four hallucination subtasks share COCO's images; elsewhere names such as 0001.png begin anew.
-    return image if subtask in mme.HALLUCINATION else (subtask, image)
-
-
 def _score(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
     records = answers.results(given.results)
     files = {"results": [given.results]}
+    if given.margins is not None:
+        records = answers.with_margins(records, given.margins)
+        files["margins"] = [given.margins]
     result = scores(records, bootstrap)
     for name, subtask in result["subtasks"].items():
         subtask["questions_official_count"] = COUNTS[name]
@@ -91,6 +103,7 @@ def _lines(result: Result) -> list[str]:
         *table(rows),
         "",
         *table(totals),
+        *(["", f"{label(result['auroc'])} of all questions  {cell(result['auroc'])}"] if "auroc" in result else []),
         *reasons("", found),
     ]
 

@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hallu_tasks.estimates.discrimination import MARGIN
 from hallu_tasks.files import rows
 from hallu_tasks.files.image_names import image_number
 from hallu_tasks.scoring import pope, yesno
@@ -47,6 +48,7 @@ class PopeAnswer:
     asked: str | None
     image: Hashable | None
     text: str
+    margin: float | None = None
 
 
 def questions(path: str, strategy: str) -> dict[int, PopeQuestion]:
@@ -97,7 +99,7 @@ def answers(path: str) -> list[PopeAnswer]:
                     "a strategy"
                 )
             places[number] = row.place
-        result.append(PopeAnswer(row.place, number, asked, shown, said))
+        result.append(PopeAnswer(row.place, number, asked, shown, said, row.number("margin", MARGIN)))
     return result
 
 

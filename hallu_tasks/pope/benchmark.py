@@ -9,6 +9,7 @@ from typing import Any
 from hallu_tasks.benchmark import (
     FLAG,
     Benchmark,
+    Discrimination,
     Group,
     Metric,
     PerSample,
@@ -17,7 +18,9 @@ from hallu_tasks.benchmark import (
     by_default,
     correct,
     counts,
+    label_of,
     numbers,
+    said_in,
     unparsed,
     unread,
     with_default,
@@ -97,6 +100,7 @@ _POPE = Benchmark(
     completed=with_default,
     unread=unread,
     group=Group(_group, _by_strategy),
+    discrimination=Discrimination(label_of, said_in, ("accuracy",)),
 )
 
 REPOPE = replace(_POPE, id="repope", title="RePOPE", columns=_POPE.columns | {"relabelled"})

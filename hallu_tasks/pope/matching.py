@@ -14,7 +14,7 @@ from pathlib import Path
 from hallu_tasks.pope.answers import ANSWERS, Key, PopeAnswer, PopeQuestion, plain
 from hallu_tasks.scoring.keyed import name_some
 
-__all__ = ["caution", "matched", "pairs", "strategies"]
+__all__ = ["answers_to", "caution", "matched", "pairs", "strategies"]
 
 
 def pairs(
@@ -63,6 +63,13 @@ def _strategies_in(file: str) -> list[str]:
 def matched(
     given: Sequence[PopeAnswer], asked: Mapping[int, PopeQuestion], answered: str, source: str
 ) -> dict[Key, str]:
+    """Return the texts of `answers_to`."""
+    return {key: answer.text for key, answer in answers_to(given, asked, answered, source).items()}
+
+
+def answers_to(
+    given: Sequence[PopeAnswer], asked: Mapping[int, PopeQuestion], answered: str, source: str
+) -> dict[Key, PopeAnswer]:
     """Return the answers of one strategy under the keys of their questions.
 
     `answered` and `source` are the two files, for errors. Answers without an id are matched by text, and by image
@@ -99,8 +106,8 @@ def matched(
             f"{answered} does not answer the questions of {source}: {'; '.join(problems)}. "
             f"{_advice(len(given), len(asked), unfinished=problems == [missing])}"
         )
-    result = {question.key: answer.text for answer, question in found if question is not None}
-    if all(plain(answer) == plain(key[2]) for key, answer in result.items()):
+    result = {question.key: answer for answer, question in found if question is not None}
+    if all(plain(answer.text) == plain(key[2]) for key, answer in result.items()):
         raise ValueError(f"{answered} holds the questions themselves; {ANSWERS}")
     return result
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from hallu_tasks.estimates import discrimination
 from hallu_tasks.estimates.bootstrap import DEFAULT, Bootstrap, Result
 from hallu_tasks.estimates.scorer import Scorer, unread
 from hallu_tasks.pope import answers, by_strategy, matching
@@ -51,10 +53,11 @@ def scores(
     asked: Iterable[PopeQuestion],
     policy: str = "official",
     bootstrap: Bootstrap = DEFAULT,
+    margins: Mapping[tuple[str, int, str], float] = MappingProxyType({}),
 ) -> Result:
     """Return `pope.score_by_strategy` with an `Estimated` for each score, and ``images_count``.
 
-    `said` maps the keys of all questions in `asked` to answers.
+    `said` maps the keys of all questions in `asked` to answers, `margins` to their margins, where they are known.
     """
     questions = {question.key: question for question in asked}
     labels = {key: question.label for key, question in questions.items()}
@@ -62,21 +65,31 @@ def scores(
     records = {key: pope.record(said[key], label, policy) for key, label in labels.items()}
     images = {key: question.image for key, question in questions.items()}
     metrics = [one for one in POPE.metrics(records.values()) if one.name in pope.STATISTICS]
-    return {**result, **by_strategy.scores(result, metrics, "f1", records, images, bootstrap)}
+    found = {**result, **by_strategy.scores(result, metrics, "f1", records, images, bootstrap)}
+    for name, column in (*found["strategies"].items(), ("", found["pooled"])):
+        own = {key: yesno.label(label) for key, label in labels.items() if name in ("", key[0])}
+        shown = {key: images[key] for key in own}
+        column |= discrimination.auroc(own, {key: margins[key] for key in own if key in margins}, shown, bootstrap)
+    return found
 
 
 def _score(given: argparse.Namespace, bootstrap: Bootstrap) -> Result:
     said: dict[Any, str] = {}
     asked: list[PopeQuestion] = []
     notes: list[str] = []
+    margins: dict[Any, float] = {}
     for strategy, answered, source in matching.pairs(given.answers, given.questions):
         questions = answers.questions(source, strategy)
         own = answers.answers(answered)
-        said |= matching.matched(own, questions, answered, source)
+        found = matching.answers_to(own, questions, answered, source)
+        said |= {key: answer.text for key, answer in found.items()}
+        margins |= discrimination.whole({key: answer.margin for key, answer in found.items()}, answered)
         notes += [*matching.caution(own, answered, source), *_blank(own, answered, given.policy)]
         asked += questions.values()
     files = {"answers": given.answers, "questions": given.questions}
-    result = scores(said, asked, given.policy, bootstrap)
+    if 0 < len(margins) < len(said):
+        raise ValueError("some answer files have margins and others have none; give all of them with margins, or none")
+    result = scores(said, asked, given.policy, bootstrap, margins)
     warnings, told = unread(result["pooled"], given.policy)
     return {"files": files, "warnings": warnings, "notes": [*told, *notes], **result}
 
@@ -99,7 +112,7 @@ SCORER = Scorer(
     name="pope",
     title=POPE.title,
     summary="yes/no answers against POPE's question files",
-    description=DESCRIPTION,
+    description=DESCRIPTION + discrimination.HELP,
     example="hallu score pope --answers answers.jsonl --questions coco_pope_random.json",
     examples=EXAMPLES,
     arguments=_arguments,

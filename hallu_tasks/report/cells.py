@@ -25,6 +25,7 @@ __all__ = [
     "reasons",
     "saying_less",
     "speed",
+    "threshold",
     "title",
     "value",
     "verdict",
@@ -58,7 +59,7 @@ def legend(comparison: RunComparison) -> list[str]:
             f"Holm p: corrected over the {comparison.p_values_count} shown. "
             f"A verdict needs Holm p < {ALPHA} and an interval without 0.",
         ]
-    lines += saying_less(comparison.blocks, baseline)
+    lines += [*saying_less(comparison.blocks, baseline), *threshold(comparison.blocks, baseline)]
     lines += [f"Allowed to differ: {one.text(comparison.arms)}" for one in comparison.allowed]
     return [*lines, *(f"Note: {note}" for note in comparison.notes)]
 
@@ -70,6 +71,16 @@ def saying_less(blocks: Sequence[Block], baseline: str) -> list[str]:
     return [
         f"CHAIR_i vs cut: difference to {baseline}'s captions cut short to the arm's recall: to saying less.",
         f"length-adjusted: share of hallucinated mentions at equal caption length, arm / {baseline}.",
+    ]
+
+
+def threshold(blocks: Sequence[Block], baseline: str) -> list[str]:
+    """What rows mean that compare yes/no answers without the threshold; nothing where the blocks have none."""
+    if not any(row.metric.name == "auroc" for block in blocks for row in block.rows):
+        return []
+    return [
+        "AUROC: how well margins of yes and no tell the right answers apart, wherever the threshold lies.",
+        f"same-ratio: the arm's threshold is moved until it says yes as often as {baseline} does.",
     ]
 
 
@@ -108,13 +119,14 @@ def value(row: MetricRow, arm: int) -> str:
 class Change(NamedTuple):
     """The cells of an arm's change: difference or ratio, p value after Holm, verdict; empty where there is none.
 
-    `found` says whether the verdict is one of a difference.
+    `found` says whether the verdict is one of a difference, `own` whether it is in a row's own words.
     """
 
     size: str
     p_holm: str
     verdict: str
     found: bool
+    own: bool = False
 
 
 def change(row: MetricRow, arm: int) -> Change:
@@ -122,8 +134,11 @@ def change(row: MetricRow, arm: int) -> Change:
     if row.kind == "ratio":
         return Change(ratio(row.ratios[arm - 1]), "", "", False)
     contrast = row.contrasts[arm - 1]
+    if not row.tested:
+        return Change(difference(contrast), "", "", False)
     found = contrast.side not in (None, "no difference")
-    return Change(difference(contrast), p_value(contrast.p_holm), verdict(contrast), found)
+    own = contrast.verdict != contrast.side
+    return Change(difference(contrast), p_value(contrast.p_holm), verdict(contrast), found, own)
 
 
 def ratio(one: RateRatio) -> str:

@@ -58,7 +58,7 @@ def panels(comparison: RunComparison) -> list[Panel]:
         _panel(short[block.task], row, comparison.arms[1:])
         for block in comparison.blocks
         for row in block.rows
-        if row.metric.headline and row.contrasts
+        if row.metric.headline and row.contrasts and row.tested
     ]
 
 

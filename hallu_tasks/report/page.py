@@ -139,7 +139,7 @@ def _block(comparison: RunComparison, block: Block) -> Iterator[str]:
 
 def _change(row: MetricRow, arm: int) -> str:
     change = cells.change(row, arm)
-    if row.kind == "ratio":
+    if row.kind == "ratio" or not row.tested:
         return f'<span class="difference">{change.size}</span>'
     contrast = row.contrasts[arm - 1]
     kind = _kind(contrast.side)

@@ -137,10 +137,10 @@ def _metric_head(block: Block) -> list[str]:
 
 def _change_cell(row: MetricRow, arm: int) -> str:
     """``+1.7 [0.6, 2.7], p 0.001, ▼ worse``: the difference and its Holm p; a verdict where a difference is
-    found, and always beside the baseline's texts cut short."""
+    found, and always where the row has one of its own."""
     change = cells.change(row, arm)
     p_holm = f"p {change.p_holm}" if change.p_holm else ""
-    told = change.verdict if change.found or (row.kind == "cut" and change.p_holm != "N/A") else ""
+    told = change.verdict if change.found or change.own else ""
     return ", ".join(filter(None, (change.size, p_holm, told)))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from registry.runner.answers import NO_MARGIN, Margin, margin_written
 from registry.runner.names import samples_file
 from registry.runs import outcome
 from registry.runs.outcome import SUFFIX
@@ -27,7 +28,7 @@ class Sample:
     """One answered document: what was asked, expected and said, and the scorers' record under each metric.
 
     `answer` is the text that was scored, `place` the file and line that it was read from. The document itself is not
-    among the samples that lmms-eval writes.
+    among the samples that lmms-eval writes. `margin` is that of yes and no; empty where none was recorded.
     """
 
     prompt: str
@@ -35,6 +36,7 @@ class Sample:
     answer: str
     records: Mapping[str, Mapping[str, Any]]
     place: str = ""
+    margin: Margin = NO_MARGIN
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,9 @@ def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
                     "rerun lmms-eval"
                 )
         records = {key: value for key, value in line.items() if isinstance(value, dict)}
-        samples[document] = Sample(str(line.get("input")), str(line.get("target")), _answer(line), records, place)
+        samples[document] = Sample(
+            str(line.get("input")), str(line.get("target")), _answer(line), records, place, margin_written(line)
+        )
     _require_complete(path, len(samples), (results.get("n-samples") or {}).get(name) or {}, results["config"])
     return TaskRun(name, results["configs"][name] or {}, samples)
 

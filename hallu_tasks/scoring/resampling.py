@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hallu_tasks.scoring.units import Arm, Array, Statistic
 
-__all__ = ["resampled", "sums"]
+__all__ = ["resampled", "sums", "weights"]
 
 _CHUNK = 500  # resamples drawn at once: bounds the memory without changing the draws
 _KEPT = 100_000_000  # bytes: larger draws and sums are not kept for the next statistic
@@ -73,6 +73,14 @@ def sums(table: Array, resamples: int, seed: int) -> Iterator[Array]:
     The draws are those of `resampled` for as many units.
     """
     return (chunk[0] for chunk in _sums([table], resamples, seed, _CHUNK))
+
+
+def weights(units: int, resamples: int, seed: int) -> Iterator[Array]:
+    """Yield how often each unit is drawn in each resample, of shape (some resamples, units).
+
+    The draws are those of `resampled` for as many units.
+    """
+    return _weights(units, resamples, seed, _CHUNK)
 
 
 def resampled(arms: list[Arm], statistic: Statistic, resamples: int, seed: int) -> list[Array]:

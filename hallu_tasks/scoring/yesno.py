@@ -29,7 +29,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-__all__ = ["MOST_UNREAD", "POLICIES", "by_default", "caution", "check", "label", "parse"]
+__all__ = ["MOST_UNREAD", "POLICIES", "YesNo", "by_default", "caution", "check", "label", "parse"]
 
 YesNo = Literal["yes", "no"]
 

@@ -22,7 +22,9 @@ _OF = "ResponseCache"
 _HASH = "model_fingerprint_hash"
 _MARK = "__hallu_watched__"
 
-Around = Callable[["Cache", Any, Sequence[Instance]], AbstractContextManager[None]]
+Finish = Callable[[list[Any]], list[Any]]
+"""What becomes of the answers, new ones and the cache's."""
+Around = Callable[["Cache", Any, Sequence[Instance]], AbstractContextManager[Finish]]
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def _watched(original: Callable[..., list[Any]], ours: Callable[[Any], bool], ar
     def execute(self: Any, lm: Any, reqtype: str, requests: list[Any]) -> list[Any]:
         if not ours(lm):
             return original(self, lm, reqtype, requests)
-        with around(Cache.of(self), lm, requests):
-            return original(self, lm, reqtype, requests)
+        with around(Cache.of(self), lm, requests) as finish:
+            return finish(original(self, lm, reqtype, requests))
 
     return execute
 
