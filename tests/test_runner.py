@@ -7,6 +7,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import make_dataclass
 from typing import Any
 
 import lmms_eval.__main__
@@ -125,7 +126,7 @@ def test_answers_of_another_kind_are_refused_before_a_model_is_loaded(name, monk
 
 
 def test_answers_made_otherwise_are_refused(monkeypatch):
-    monkeypatch.setattr(instance, "TokenCounts", lambda prompt, completion: None)
+    monkeypatch.setattr(instance, "TokenCounts", make_dataclass("TokenCounts", ["prompt", "completion"]))
     with refused("made otherwise: .*input_tokens"):
         answers.require()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from registry.runner.answers import NO_MARGIN, Margin, margin_written
+from registry.runner.answers import NO_MARGIN, Margin, margin_in
 from registry.runner.names import samples_file
 from registry.runs import outcome
 from registry.runs.outcome import SUFFIX
@@ -254,7 +254,7 @@ def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
                 )
         records = {key: value for key, value in line.items() if isinstance(value, dict)}
         samples[document] = Sample(
-            str(line.get("input")), str(line.get("target")), _answer(line), records, place, margin_written(line)
+            str(line.get("input")), str(line.get("target")), _answer(line), records, place, margin_in(line)
         )
     _require_complete(path, len(samples), (results.get("n-samples") or {}).get(name) or {}, results["config"])
     return TaskRun(name, results["configs"][name] or {}, samples)

@@ -101,7 +101,7 @@ def margin(given: Any) -> Margin:
     return found if isinstance(found, Margin) else NO_MARGIN
 
 
-def margin_written(sample: Mapping[str, Any]) -> Margin:
+def margin_in(sample: Mapping[str, Any]) -> Margin:
     """The margin in a sample that was written, where it stands beside the answer's numbers of tokens."""
     counted = sample.get("token_counts")
     first = counted[0] if isinstance(counted, list) and counted else None
