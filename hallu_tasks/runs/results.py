@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from registry.runner.answers import NO_MARGIN, Margin
+from registry.runner.answers import NO_MARGIN, Margin, margin_in
 from registry.runner.names import samples_file
 from registry.runs import outcome
 from registry.runs.outcome import SUFFIX
@@ -254,17 +254,10 @@ def _task(name: str, results: Mapping[str, Any], file: Path) -> TaskRun:
                 )
         records = {key: value for key, value in line.items() if isinstance(value, dict)}
         samples[document] = Sample(
-            str(line.get("input")), str(line.get("target")), _answer(line), records, place, _margin(line)
+            str(line.get("input")), str(line.get("target")), _answer(line), records, place, margin_in(line)
         )
     _require_complete(path, len(samples), (results.get("n-samples") or {}).get(name) or {}, results["config"])
     return TaskRun(name, results["configs"][name] or {}, samples)
-
-
-def _margin(line: Mapping[str, Any]) -> Margin:
-    """The margin of the answer, which lmms-eval writes with its numbers of tokens."""
-    counted = line.get("token_counts")
-    first = counted[0] if isinstance(counted, list) and counted else None
-    return Margin.read(first) if isinstance(first, dict) else NO_MARGIN
 
 
 def _answer(line: Mapping[str, Any]) -> str:

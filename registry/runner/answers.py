@@ -101,6 +101,13 @@ def margin(given: Any) -> Margin:
     return found if isinstance(found, Margin) else NO_MARGIN
 
 
+def margin_in(sample: Mapping[str, Any]) -> Margin:
+    """The margin in a sample, where lmms-eval writes it with the numbers of tokens; empty where there is none."""
+    counted = sample.get("token_counts")
+    first = counted[0] if isinstance(counted, list) and counted else None
+    return Margin.read(first) if isinstance(first, dict) else NO_MARGIN
+
+
 def require() -> None:
     """Raises `RunnerMismatch` where lmms-eval would score something else than an answer's text."""
     given = answer("text", 1, 2)
