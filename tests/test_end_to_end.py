@@ -61,7 +61,7 @@ def sample_lines(folder):
     """
     found = {file.name.split("_samples_")[1]: file.read_bytes() for file in folder.rglob("*_samples_*.jsonl")}
     lines = {task: sorted(text.splitlines(), key=lambda line: MARGIN.sub(b"", line)) for task, text in found.items()}
-    margins = [float(MARGIN.search(line)[1]) for own in lines.values() for line in own]
+    margins = [float(MARGIN.search(line)[1]) for task in sorted(lines) for line in lines[task]]
     return {task: [MARGIN.sub(b"", line) for line in own] for task, own in lines.items()}, margins
 
 
