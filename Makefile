@@ -1,5 +1,5 @@
 # make demo: install into .venv, then run the control arm and VHR on the demo model. make check: the tests to run while
-# writing. make test: all of them.
+# writing. make test: the tests. make test-all: also those that are marked slow, whole runs of lmms-eval most of them; CI's.
 PYTHON ?= python3
 # Tests run on all cores, a process each: threads that wait for each other are many times slower.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
@@ -15,17 +15,15 @@ FLOOR_TESTS := $(addprefix tests/test_,host.py vhr.py session.py core_methods.py
 NEWEST := .newest
 AUDIT := .audit
 CONTACT_TESTS := $(addprefix tests/test_,contact.py self_check.py grounds.py host.py session.py vhr.py core_methods.py edit_points.py contract.py)
-# What breaks first: rooms, contact layer, registry, scorers, pages, and all methods on one family. Left out are a test that
-# starts lmms-eval and one that is a hundred runs of statistics.
+# What breaks first: rooms, contact layer, registry, scorers, pages, and all methods on one family.
 QUICK_TESTS := $(addprefix tests/test_,rooms.py contact.py github.py readme.py) tests/test_registry_*.py tests/test_scoring_*.py
-QUICK_LEFT_OUT := the_real_command_line or in_93_to_97_of_100_runs
 # lmms-eval itself exits with 0 after an error, and an older run would be compared.
 RUN = $(BIN)/hallu run --model $(1) --model_args pretrained=demo --tasks hallu_demo --batch_size 16 --output_path results/$(1) --log_samples
 
 PICTURES := hallu_models/diagnostics/pictures
 DIAGNOSE = $(BIN)/hallu diagnose --image demo:9
 
-.PHONY: demo check test floor newest contract soak fuzz audit bench methods pictures lint types readme clean
+.PHONY: demo check test test-all floor newest contract soak fuzz audit bench methods pictures lint types readme clean
 
 demo: $(STAMP)
 	$(call RUN,llava_base)
@@ -33,9 +31,12 @@ demo: $(STAMP)
 	$(BIN)/hallu compare results/llava_base results/llava_vhr --plot results/compare.png --html results/compare.html
 
 check: $(DEV)
-	$(PYTEST) -q -k "not test_families and not ($(QUICK_LEFT_OUT)) or llava-" $(QUICK_TESTS) tests/test_families.py
+	$(PYTEST) -q -m "not slow" -k "not test_families or llava-" $(QUICK_TESTS) tests/test_families.py
 
 test: $(DEV)
+	$(PYTEST) -m "not slow"
+
+test-all: $(DEV)
 	$(PYTEST)
 
 floor: $(FLOOR)/.installed

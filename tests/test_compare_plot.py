@@ -158,6 +158,7 @@ def test_nothing_overlaps_nothing_is_cut_and_no_letter_is_small(
 # The files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_the_file_is_a_picture_and_the_same_every_time(tmp_path: Path, ending: str) -> None:
     """Two processes with other hash seeds, at other times."""

@@ -255,6 +255,7 @@ def precisely(name, where, attention, dtype):
     return logits.float(), [tuple(values[row].tobytes() for values in seen) for row in range(len(FORCED))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", PRECISION, ids=str)
 @pytest.mark.parametrize("where", ["tiny", "demo"])
 @pytest.mark.parametrize("name", FREE)

@@ -98,6 +98,7 @@ def test_alpha_one_answers_as_the_control_arm(workplace):
     assert answers(workplace / "results" / "one") == answers(workplace / "results" / "llava_base")
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bytes_of_one(workplace):
     # accelerate launch --cpu starts a single process, whatever number it is given.
     launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "lmms_eval")
@@ -127,6 +128,7 @@ def test_compare_prints_both_arms(workplace):
         assert text in printed, printed
 
 
+@pytest.mark.slow
 def test_tasks_are_listed_without_a_flag_and_can_be_switched_off(tmp_path):
     listed = run(BIN / "lmms-eval", "--model", "llava_vhr", "--tasks", "list", cwd=tmp_path)
     groups = {
@@ -149,6 +151,7 @@ def test_the_tasks_subcommand_finds_them_with_the_path(tmp_path):
     assert "hallu_demo_chair" in listed.stdout + listed.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -162,6 +165,7 @@ def test_a_wrong_argument_ends_with_what_is_allowed(tmp_path, arguments, message
     assert not list(tmp_path.rglob("*_results.json"))
 
 
+@pytest.mark.slow
 def test_a_stray_registry_file_is_named(tmp_path):
     (tmp_path / "registry.py").write_text("")
     failed = evaluate(tmp_path, "llava_vhr", launcher=(sys.executable, "-m", "lmms_eval"), check=False)

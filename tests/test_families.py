@@ -34,11 +34,14 @@ CELLS = [(family, method) for family in registry.families() for method in METHOD
 ACTING = [(family, method) for family, method in CELLS if MATRIX[family][method].status != "refused"]
 
 
-def cells(chosen):
-    return pytest.mark.parametrize(("family", "method"), chosen, ids=["-".join(cell) for cell in chosen])
+def cells(chosen, more=()):
+    """Tests of these cells; those of families outside of ``more``, where it is given, are slow."""
+    marks = [[pytest.mark.slow] if more and family not in more else [] for family, _ in chosen]
+    made = [pytest.param(*cell, id="-".join(cell), marks=mark) for cell, mark in zip(chosen, marks)]
+    return pytest.mark.parametrize(("family", "method"), made)
 
 
-acting = cells(ACTING)
+acting = cells(ACTING, DIFFERENT)
 families = pytest.mark.parametrize("family", registry.families())
 ATTENTIVE = [name for name in registry.families() if (name, "vhr") in ACTING]
 with_attention = pytest.mark.parametrize("family", ATTENTIVE)
@@ -153,7 +156,7 @@ def test_an_unlisted_model_without_attention_can_be_contrasted_all_the_same(fami
 alone = functools.cache(lambda family, method: answered(family, method, rows(family)))
 
 
-@cells([(family, method) for family in ATTENTIVE for method in ("vhr+cicd", "eah+vhr", "vhr+iava")])
+@cells([(family, method) for family in ATTENTIVE for method in ("vhr+cicd", "eah+vhr", "vhr+iava")], DIFFERENT)
 def test_compositions_keep_rows_apart(family, method):
     numbers = rows(family)
     parameters = {f"{name}.{key}": value for name in method.split("+") for key, value in STRONG[name].items()}

@@ -14,6 +14,8 @@ import warm
 
 from registry.runs import outcome
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 15
 TASKS = ("hallu_demo_chair", "hallu_demo_pope", "hallu_demo_mme")
 

@@ -127,6 +127,7 @@ def mode(values):
     return min(set(values), key=lambda value: (-values.count(value), value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kv_heads", "window", "end"), [(2, None, None), (4, 13, 11)], ids=["grouped", "windows"])
 def test_it_is_the_equations_with_ways_back(kv_heads, window, end):
     """In one left-padded batch, in which prompts go back at other tokens, or never."""

@@ -125,6 +125,7 @@ def plain(value: dict[str, Any]) -> Any:
     return json.loads(json.dumps(value))
 
 
+@pytest.mark.slow
 def test_they_load_and_give_the_scorers_results(found: dict[str, Any]) -> None:
     truth = dict(enumerate(OBJECTS))
     questions = [

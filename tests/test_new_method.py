@@ -61,6 +61,7 @@ def test_its_own_test_passes(hook, family, monkeypatch, tmp_path):
             module.test_its_range(strength)
 
 
+@pytest.mark.slow
 def test_the_guide_s_walk(tmp_path):
     """Its commands as they stand, on one family; pip installs into a folder of the path."""
     site, printed = tmp_path / "site", {}
@@ -96,6 +97,7 @@ test_try_here.test_its_range(-1.0)
 """
 
 
+@pytest.mark.slow
 def test_in_this_repository(tmp_path):
     """On a copy: method, card and test are all there is to add."""
     for name in ("registry", "hallu_models", "hallu_tasks"):

@@ -19,6 +19,8 @@ from conftest import IMAGE, MIXED, prompts, take
 import hallu_models
 from hallu_models.testing import dense
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(__file__).parent / "plugin_package"
 RUN = ("-m", "lmms_eval", "--model", "llava_spotlight", "--tasks", "hallu_demo_mme", "--limit", "4")
 

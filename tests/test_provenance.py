@@ -359,6 +359,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     return found
 
 
+@pytest.mark.slow
 def test_runs_of_several_tasks_and_processes_record_the_same_questions(recorded: list[dict]) -> None:
     one, two = recorded
     assert set(one["questions"]) == {"hallu_demo_chair", "hallu_demo_mme", "hallu_demo_pope"}

@@ -257,6 +257,7 @@ def test_loading_the_real_lmms_eval_models_stays_free_of_torch(tmp_path: Path) -
     assert done.stdout.splitlines()[-1] == "[] _Package", done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_real_command_line_lists_our_tasks(tmp_path: Path) -> None:
     install_model_plugin(tmp_path)
     done = real(tmp_path, "-m", "lmms_eval", "--tasks", "list")

@@ -17,6 +17,8 @@ import hallu_models
 from hallu_tasks.scoring import chair
 from registry.evaluation import process
 
+pytestmark = pytest.mark.slow
+
 COMMAND = ["--model_args", "pretrained=demo", "--limit", "4", "--batch_size", "3", "--log_samples", "--seed", "7"]
 SAMPLED = ["--gen_kwargs", "do_sample=True,temperature=1.0"]
 

@@ -211,6 +211,7 @@ def test_answers_that_are_logged_under_no_key_are_refused_before_the_folder_take
     assert not (tmp_path / "cache" / "cache.db").exists()
 
 
+@pytest.mark.slow
 def test_the_real_runner_stops_before_it_generates(tmp_path: Path) -> None:
     def run() -> subprocess.CompletedProcess[str]:
         command = [

@@ -342,6 +342,7 @@ def demo(calls: Callable[[], list[list[str]]], tmp_path: Path) -> Callable[[], s
     return lambda: subprocess.run(["make", "demo", "VENV=venv"], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ["llava_base", "llava_vhr"])
 def test_make_demo_stops_at_a_failed_arm_and_compares_nothing(
     demo: Any, monkeypatch: pytest.MonkeyPatch, arm: str
@@ -364,6 +365,7 @@ def test_make_demo_stops_at_a_failed_arm_and_compares_nothing(
 # The real runner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "last"),
     [

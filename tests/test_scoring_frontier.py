@@ -279,6 +279,7 @@ def test_one_image_has_a_ratio_without_an_interval() -> None:
 QUICK = ("another seed", "another seed, cut after 5 mentions", "a tenth of the hallucinations removed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", QUICK)
 def test_intervals_of_500_images_cover_the_truth(scenario: str) -> None:
     found = saying_less.simulated(scenario, runs=40, images=500, resamples=300)

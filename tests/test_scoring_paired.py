@@ -197,6 +197,7 @@ def test_interval_agrees_with_the_delta_method():
     assert (low, high) == pytest.approx((100 * ratio - 1.96 * error, 100 * ratio + 1.96 * error), abs=0.25)
 
 
+@pytest.mark.slow
 def test_intervals_of_500_images_cover_the_truth_in_93_to_97_of_100_runs():
     # 1,000 runs: a coverage of 95 % leaves this range once in 300 such simulations.
     covered = {"ratio": 0, "difference": 0}

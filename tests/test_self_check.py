@@ -170,6 +170,7 @@ def test_the_random_state_is_as_before(unproven):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_it_passes_in_half_precision(dtype, attention):

@@ -552,6 +552,7 @@ def test_a_curve_without_chair_is_refused_after_the_numbers(
     assert "no task has both chair_s and recall" in err and not Path("a.png").exists()
 
 
+@pytest.mark.slow
 def test_the_real_runner_gives_a_curve_of_the_demo_model(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,8 @@ from datasets import Dataset, Features, Image, Value
 
 from hallu_tasks.benchmarks import table
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 SHORT = ("hallu_suite", "hallu_mme_hallucination", "hallu_hallusion")
 REST = (

@@ -6,6 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 METHOD = """
 from dataclasses import dataclass
 from typing import ClassVar
