@@ -96,10 +96,10 @@ def compare(
     uncut = {task: replace(benchmark, cuts=None) for task, benchmark in shared.items()}
     beside = shams.beside(ordered) if controls else []
     placebos = [made(pair, uncut, [], []) for pair in beside]
-    judged = iter(_judged((*blocks, *(block for part in placebos for block in part))))
-    blocks = tuple(itertools.islice(judged, len(blocks)))
+    verdicts = iter(judged((*blocks, *(block for part in placebos for block in part))))
+    blocks = tuple(itertools.islice(verdicts, len(blocks)))
     found_shams = [
-        BesideSham(sham, tuple(others), tuple(itertools.islice(judged, len(part))))
+        BesideSham(sham, tuple(others), tuple(itertools.islice(verdicts, len(part))))
         for (sham, *others), part in zip(beside, placebos)
     ]
     comparison = RunComparison(
@@ -329,7 +329,7 @@ def _differing(outcome: str, a: Records, b: Records, unit: Mapping[Any, Hashable
     return sum(change != 0 for change in gained.values())
 
 
-def _judged(blocks: Sequence[Block]) -> tuple[Block, ...]:
+def judged(blocks: Sequence[Block]) -> tuple[Block, ...]:
     """The blocks with corrected p values and verdicts."""
     contrasts = [contrast for block in blocks for row in block.rows for contrast in row.contrasts]
     p_values = {str(place): contrast.result.p_value for place, contrast in enumerate(contrasts)}
@@ -337,14 +337,14 @@ def _judged(blocks: Sequence[Block]) -> tuple[Block, ...]:
     in_order = iter([corrected.get(place) for place in p_values])
     needed = paired.units_for(ALPHA / max(1, len(corrected)))
 
-    def judged(row: MetricRow, unit: str) -> MetricRow:
+    def with_verdicts(row: MetricRow, unit: str) -> MetricRow:
         found = [_judge(row.metric, one.result, next(in_order), needed, unit) for one in row.contrasts]
         if row.kind == "cut":
             found = [replace(one, verdict=VS_CUT.get(one.verdict or "")) for one in found]
         return replace(row, contrasts=tuple(found))
 
     return tuple(
-        threshold.told(replace(block, rows=tuple(judged(row, block.benchmark.resampled) for row in block.rows)))
+        threshold.told(replace(block, rows=tuple(with_verdicts(row, block.benchmark.resampled) for row in block.rows)))
         for block in blocks
     )
 
