@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import torch
 import warm
+from test_adapter import DOCS, requests
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LogitsProcessorList, PreTrainedTokenizerFast
 
 import hallu_models
 from hallu_models import generation
+from hallu_models import models as model_classes
 from hallu_models.adapter.recovery import Answers
 from hallu_models.attaching import attach
 from hallu_models.conversations import conversation
@@ -243,6 +245,32 @@ def test_what_is_no_number_is_no_margin_and_says_so(given: Any) -> None:
     found = Margin.read({"margin": given})
     assert found.value is None
     assert given is None or "is no number" in found.reason
+
+
+def test_a_resumed_run_has_the_margins_of_one_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALLU_RECOVERY", str(tmp_path))
+    model = model_classes.llava_vcd(pretrained="demo", device="cpu", batch_size=4)
+    asked = requests(model, DOCS, {"max_new_tokens": 2, "do_sample": False, "until": []})
+
+    def margins_of(answers: list[Any]) -> list[Margin]:
+        return [runner_answers.margin(one) for one in answers]
+
+    whole = margins_of(model.generate_until(asked))
+    generated, batches = model._generate, []
+
+    def fails(batch: list[Any], session: Any) -> Any:
+        batches.append(len(batch))
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return generated(batch, session)
+
+    monkeypatch.setattr(model, "_generate", fails)
+    with pytest.raises(KeyboardInterrupt):
+        model.generate_until(asked)
+    model.batch_size = 3
+    again = margins_of(model.generate_until(asked))
+    assert batches[3:] == [3, 3, 3, 1], "eight answers were kept"
+    assert close(again, whole) and any(one.value is not None for one in whole)
 
 
 # The whole run
