@@ -6,6 +6,7 @@ what was drawn. Every function fills a data folder, the value of ``HALLU_DATA``,
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import os
@@ -16,9 +17,11 @@ from typing import Any
 
 from hallu_tasks.amber import data as amber_data
 from hallu_tasks.chair import data as coco_data
+from hallu_tasks.crpe import data as crpe_data
 from hallu_tasks.dash_b import data as dash_b_data
 from hallu_tasks.demo import task as demo
 from hallu_tasks.mme import data as mme_data
+from hallu_tasks.mmvp import data as mmvp_data
 from hallu_tasks.pope import data as pope_data
 from hallu_tasks.pope import relabelled
 from hallu_tasks.scoring import vocabulary
@@ -151,6 +154,41 @@ def dash_b(folder: Path) -> Path:
     return folder
 
 
+def crpe_rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """12 questions, each in four orders of its options, and the list of the questions once each."""
+    queries: list[dict[str, Any]] = []
+    once: list[dict[str, Any]] = []
+    names = sorted(vocabulary.coco().categories)
+    for number in range(12):
+        there = scene(number // 2)["objects"]
+        absent = [name for name in names if name not in there][number : number + 3]
+        options, right = [there[0], *absent], there[0]
+        asked = {"image": f"coco/val2017/{number // 2:012d}.jpg", "category": "exist"}
+        text = "Which of the following objects is in the image?"
+        once.append({**asked, "question": text, "choices": options, "correct_option": right})
+        for shift in range(4):
+            turned = options[shift:] + options[:shift]
+            lines = [f"{letter}. {option}" for letter, option in zip("ABCD", turned)]
+            lines = [text, *lines, "Answer with the option's letter from the given choices directly."]
+            letter = "ABCD"[turned.index(right)]
+            query = {"question_id": len(queries), **asked, "text": "\n".join(lines), "correct_option": letter}
+            queries.append(query)
+    return queries, once
+
+
+def crpe(folder: Path) -> Path:
+    """The existence subset in both forms, and its images in COCO's folder."""
+    queries, once = crpe_rows()
+    place = folder / "crpe"
+    place.mkdir(parents=True)
+    (place / crpe_data.FILE).write_text("\n".join(map(json.dumps, queries)) + "\n")
+    (place / crpe_data.META).write_text("\n".join(map(json.dumps, once)) + "\n")
+    pictures = Pictures()
+    for number, name in enumerate(dict.fromkeys(row["image"] for row in queries)):
+        pictures.write(folder / name, number)
+    return folder
+
+
 def mme(folder: Path) -> Path:
     """All subtasks, five of them in the archive's other layout."""
     pictures = Pictures()
@@ -168,6 +206,32 @@ def mme(folder: Path) -> Path:
                 f"Is there a {thing} in this image? Please answer yes or no.\t{label}" for thing, label in questions
             ]
             (texts / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def mmvp_rows() -> list[dict[str, str]]:
+    """150 pairs: is what the first image shows in it? It is not in the second one."""
+    rows = []
+    for number in range(mmvp_data.COUNT):
+        first, second = scene(number // 2 * 2)["objects"], scene(number // 2 * 2 + 1)["objects"]
+        thing = next((name for name in first if name not in second), first[0])
+        question = {"lndex": str(number + 1), "Question": f"Is there a {thing} in this image?"}
+        rows.append({**question, "Options": "(a) Yes (b) No", "Correct Answer": ("(a)", "(b)")[number % 2]})
+    return rows
+
+
+def mmvp(folder: Path) -> Path:
+    """The question file and the images."""
+    place = folder / "mmvp"
+    place.mkdir(parents=True)
+    listed = mmvp_rows()
+    with (place / mmvp_data.FILE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(listed[0]))
+        writer.writeheader()
+        writer.writerows(listed)
+    pictures = Pictures()
+    for number in range(mmvp_data.COUNT):
+        pictures.write(place / "MMVP Images" / f"{number + 1}.jpg", number)
     return folder
 
 
@@ -278,7 +342,7 @@ def hallusion(folder: Path) -> Path:
 
 def everything(folder: Path) -> Path:
     """Every benchmark in one data folder."""
-    for write in (coco, dash_b, mme, amber, textvqa, hallusion):
+    for write in (coco, dash_b, crpe, mmvp, mme, amber, textvqa, hallusion):
         write(folder)
     for source in ("coco", "aokvqa", "gqa"):
         pope(folder, source)

@@ -15,7 +15,7 @@ from hallu_tasks.benchmarks import table
 from hallu_tasks.compare.comparison import MetricRow
 from hallu_tasks.compare.compute import compare
 from hallu_tasks.runs.results import Run, Sample, TaskRun
-from hallu_tasks.scoring import amber, chair, dash_b, hallusion, pope, textvqa
+from hallu_tasks.scoring import amber, chair, choices, dash_b, hallusion, pope, textvqa
 
 Record = Mapping[str, Any]
 Right = Callable[[int], bool]
@@ -44,6 +44,19 @@ def dash_b_record(number: int, right: bool) -> Record:
     label = ("yes", "no")[number % 2]
     said = label if right else "no" if label == "yes" else "Yes"
     return {"image_id": f"{label}/coco/dog/{number}.jpg", **dash_b.record(said, label)}
+
+
+def crpe_record(number: int, right: bool) -> Record:
+    """Two questions an image, each with its options in four orders."""
+    label = "ABCD"[number % 4]
+    said = label if right else "ABCD"[(number + 1) % 4]
+    return {"image_id": f"{number // 8}.jpg", **choices.CRPE.record(said, label, "abcd", number // 4, "exact")}
+
+
+def mmvp_record(number: int, right: bool) -> Record:
+    label = "AB"[number % 2]
+    said = label if right else "AB"[(number + 1) % 2]
+    return {"image_id": f"{number + 1}.jpg", **choices.MMVP.record(said, label, "ab", number // 2, "search")}
 
 
 def mme_record(number: int, right: bool) -> Record:
@@ -90,6 +103,8 @@ KINDS: dict[str, tuple[Callable[[int, bool], Record], int]] = {
     "POPE": (pope_record, 6),
     "RePOPE": (repope_record, 6),
     "DASH-B": (dash_b_record, 6),
+    "CRPE existence": (crpe_record, 8),
+    "MMVP": (mmvp_record, 6),
     "MME": (mme_record, 2),
     "AMBER generative": (generative_record, 1),
     "AMBER discriminative": (discriminative_record, 6),
@@ -143,6 +158,8 @@ def test_every_benchmark_is_tested_here() -> None:
 
 ROWS = {
     "DASH-B": {"accuracy": "higher", "tnr": "higher", "tpr": "higher", "harmonic_mean": "higher"},
+    "CRPE existence": {"circular_accuracy": "higher", "accuracy": "higher"},
+    "MMVP": {"pair_accuracy": "higher", "accuracy": "higher"},
     "AMBER generative": {"chair": "lower", "cover": "higher", "hal": "lower", "cog": "lower", "mean_length": None},
     "AMBER discriminative": {"accuracy": "higher", "f1": "higher"},
     "HallusionBench": {"aAcc": "higher", "qAcc": "higher", "fAcc": "higher"},
@@ -152,6 +169,8 @@ ROWS = {
 
 AGGREGATES: dict[str, Callable[[list[Record]], Mapping[str, Any]]] = {
     "DASH-B": dash_b.aggregate,
+    "CRPE existence": choices.CRPE.aggregate,
+    "MMVP": choices.MMVP.aggregate,
     "AMBER generative": amber.aggregate_generative,
     "AMBER discriminative": amber.aggregate_discriminative,
     "HallusionBench": hallusion.aggregate,
@@ -202,6 +221,9 @@ def test_groups_without_questions_are_left_out(monkeypatch: pytest.MonkeyPatch) 
     [
         ("AMBER generative", IMAGES, IMAGES),
         ("AMBER discriminative", IMAGES, IMAGES),
+        ("CRPE existence", IMAGES, IMAGES),
+        # 144 questions on 72 pairs of images.
+        ("MMVP", 3 * IMAGES, 6 * IMAGES),
         # 96 questions on 24 sets of two figures, half of them in either subcategory.
         ("HallusionBench", IMAGES, 2 * IMAGES),
         ("TextVQA", IMAGES, IMAGES),

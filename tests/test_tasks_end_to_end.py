@@ -23,6 +23,8 @@ REST = (
     "hallu_pope_gqa",
     "hallu_repope",
     "hallu_dash_b",
+    "hallu_crpe_exist",
+    "hallu_mmvp",
     *(f"hallu_chair_s{seed}" for seed in (1, 2, 3, 4)),
     "hallu_chair_64",
     "hallu_textvqa_ocr",

@@ -8,11 +8,13 @@ from typing import Protocol
 from hallu_tasks.amber import entry as amber
 from hallu_tasks.benchmark import Benchmark
 from hallu_tasks.chair import entry as chair
+from hallu_tasks.crpe import entry as crpe
 from hallu_tasks.dash_b import entry as dash_b
 from hallu_tasks.data.documents import Documents
 from hallu_tasks.estimates.scorer import Scorer
 from hallu_tasks.hallusion import entry as hallusion
 from hallu_tasks.mme import entry as mme
+from hallu_tasks.mmvp import entry as mmvp
 from hallu_tasks.pope import entry as pope
 from hallu_tasks.runs import record_check
 from hallu_tasks.runs.results import Sample
@@ -36,6 +38,8 @@ ENTRIES: tuple[Entry, ...] = (
     chair,
     pope,
     dash_b,
+    crpe,
+    mmvp,
     mme,
     amber,
     textvqa,

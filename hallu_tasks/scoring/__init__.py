@@ -1,7 +1,7 @@
 """Pure scorers: text in, numbers out. No torch, no lmms-eval, no network.
 
 Import the modules, ``from hallu_tasks.scoring import chair, yesno, pope, mme, amber, textvqa, opope, hallusion,
-dash_b, paired``.
+dash_b, choices, paired``.
 
 What holds for every scorer:
 

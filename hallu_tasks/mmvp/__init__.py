@@ -1,0 +1,1 @@
+"""MMVP: task for lmms-eval, documents, metrics, and answer files."""
