@@ -89,6 +89,8 @@ def test_every_form_shows_the_differences_and_what_is_missing(
         assert pair in shown
         assert "# sham_yes, of llava_vhr\nhallu run --model llava_sham_yes" in shown
         assert "sham_heads, of" not in shown
+        then = next(line for line in shown.splitlines() if line.startswith("hallu compare "))
+        assert then.split()[2:5] == list(map(str, paths)) and then.endswith("llava_sham_brief --controls")
     html = page.read_text(encoding="utf-8")
     assert "More than a placebo?" in html and "llava_vhr - llava_sham_heads" in html
     assert "hallu run --model llava_sham_yes" in html
@@ -104,7 +106,7 @@ def test_lines_fit_a_terminal(tmp_path: Path) -> None:
         [results.read(str(path)) for path in folders(tmp_path, BASE, VHR, SHAM)], controls=True, resamples=50
     )
     lines = as_text(found, 80).split("Beside their shams")[1].splitlines()
-    assert [line for line in lines if len(line) > 80 and not line.startswith("hallu run ")] == []
+    assert [line for line in lines if len(line) > 80 and not line.startswith("hallu ")] == []
 
 
 def test_a_missing_sham_is_run_as_its_arm_was(tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ def test_a_missing_sham_is_run_as_its_arm_was(tmp_path: Path) -> None:
     )
     expected = (
         "hallu run --model llava_sham_heads --model_args pretrained=demo,seed=5,alpha=3 --tasks hallu_demo "
-        "--batch_size 16 --limit 40 --output_path results/llava_sham_heads+alpha=3 --log_samples"
+        f"--batch_size 16 --limit 40 --output_path {tmp_path}/llava_sham_heads+alpha=3 --log_samples"
     )
     assert found["sham_heads"][1] == shlex.split(expected)
     # What is VHR's is no parameter of a sham that is not like it.

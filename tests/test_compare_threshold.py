@@ -266,7 +266,10 @@ def broken(place: int, line: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "note"),
     [
-        (without, "AUROC is left out: llava_moved recorded no margins of yes and no, as the others do; rerun with"),
+        (
+            without,
+            "AUROC is left out: llava_moved recorded no margins of yes and no, and the other arms did; rerun with",
+        ),
         (
             many_without,
             "AUROC is left out: 240 of 480 answers of llava_moved have no margin (.*: neither can be said);",

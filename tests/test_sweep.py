@@ -102,7 +102,7 @@ def test_folders_are_readable_and_never_shared() -> None:
         (("--grid", "alpha=1", "--model", "llava_vh"), "unknown model 'llava_vh' (did you mean llava_vhr"),
         (("--grid", "alpha=1", "--jobs", "0"), "--jobs 0: a whole number of at least 1"),
         (("--grid", "alpha=1", "--plot", "x.jpg"), "--plot x.jpg: allowed endings are .png, .svg, .pdf"),
-        (("--grid", "alpha=1", "--", "--model_args", "a=1"), "--model_args after --: hallu sweep sets it itself"),
+        (("--grid", "alpha=1", "--", "--model_args", "a=1"), "--model_args after --: hallu sweep sets it"),
         (("--grid", "alpha=1", "--baseline", "nowhere"), "nowhere does not exist"),
         (("--grid", "alpha=1", "--output", "a,b"), "--output a,b: lmms-eval cuts it at the comma"),
         (("--grid", "alpha=1", "--tasks", "hallu_dmeo"), "unknown task 'hallu_dmeo' (did you mean hallu_demo"),

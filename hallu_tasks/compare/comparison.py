@@ -119,11 +119,12 @@ class BesideSham:
 
 @dataclass(frozen=True)
 class MissingSham:
-    """A sham that is not among the arms, the numbers of the `arms` whose it is, and the command that runs it."""
+    """A sham that is not among the arms, the numbers of the `arms` whose it is, the command that runs it, and where."""
 
     sham: str
     arms: tuple[int, ...]
     command: str
+    output: str
 
 
 @dataclass(frozen=True)

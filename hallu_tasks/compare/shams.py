@@ -30,12 +30,12 @@ def beside(runs: Sequence[Run]) -> list[tuple[int, ...]]:
 
 def missing(runs: Sequence[Run]) -> tuple[MissingSham, ...]:
     """The shams of the arms' methods that are no arm, each with the command that runs it as its arm was run."""
-    found: dict[tuple[str, str], list[int]] = {}
+    found: dict[tuple[str, str, str], list[int]] = {}
     for number, run in enumerate(runs):
         for sham in shams.of(_method(run), _family(run)):
             if not any(_method(other) == sham and _is_sham_of(other, run) for other in runs):
-                found.setdefault((sham, _command(run, sham)), []).append(number)
-    return tuple(MissingSham(sham, tuple(arms), command) for (sham, command), arms in found.items())
+                found.setdefault((sham, *_command(run, sham)), []).append(number)
+    return tuple(MissingSham(sham, tuple(arms), command, output) for (sham, command, output), arms in found.items())
 
 
 def _method(run: Run) -> str | None:
@@ -68,8 +68,8 @@ def _by_method(given: Mapping[str, str], method: str | None) -> dict[str, dict[s
     return found
 
 
-def _command(run: Run, sham: str) -> str:
-    """The run's command for a sham of its method: the same checkpoint, tasks and options, in a folder of its own."""
+def _command(run: Run, sham: str) -> tuple[str, str]:
+    """The run's command for a sham of its method, the same checkpoint, tasks and options, and the folder beside it."""
     started = started_by(run)
     arguments = started[next((place for place, part in enumerate(started) if part.startswith("--")), len(started)) :]
     given = assignments(_value(arguments, "--model_args"))
@@ -79,16 +79,22 @@ def _command(run: Run, sham: str) -> str:
     family = _family(run)
     generic = {} if family else {"method": sham}
     named = f"{family}_{sham}" if family else sham
-    output = PurePath(_value(arguments, "--output_path") or run.given)
-    folder = "+".join([named, *(re.sub(r"[^\w.+=-]", "_", f"{name}={value}") for name, value in own.items())])
+    given_folder = PurePath(run.given)
+    # A sweep calls its folders by the method alone, and finds this run again.
+    folder = "+".join(
+        [
+            sham if given_folder.name == _method(run) else named,
+            *(re.sub(r"[^\w.+=-]", "_", f"{name}={value}") for name, value in own.items()),
+        ]
+    )
     changed = {
         "--model": named if family else model_ids.GENERIC,
         "--model_args": joined({**model, **generic, **own}),
-        "--output_path": str(output.parent / folder),
+        "--output_path": str(given_folder.parent / folder),
     }
     for option, value in changed.items():
         arguments = _with_value(arguments, option, value)
-    return shlex.join(["hallu", "run", *arguments])
+    return shlex.join(["hallu", "run", *arguments]), changed["--output_path"]
 
 
 def _value(arguments: Sequence[str], option: str) -> str:

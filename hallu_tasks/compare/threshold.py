@@ -122,7 +122,7 @@ def _missing(
     if without:
         every = len(without) == len(arms)
         whose = "these runs" if every and len(arms) > 1 else " and ".join(without)
-        others = "" if every else ", as the others do"
+        others = "" if every else ", and the other arms did"
         yield True, f"AUROC is left out: {whose} recorded no margins of yes and no{others}; rerun with this version"
         return
     for arm, keys, own in zip(arms, lacking, samples):

@@ -24,7 +24,7 @@ __all__ = ["draw"]
 _MEANINGS = {
     "better": "beats saying less",
     "worse": "worse than saying less",
-    "no difference": "no more than saying less",
+    "no difference": "no more than saying less (Holm)",
 }
 _OUTSIDE = "no cut has its recall"
 _SIZE = 7.0  # of the letters, in points

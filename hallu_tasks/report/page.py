@@ -186,7 +186,7 @@ def _saying_less(comparison: RunComparison) -> Iterator[str]:
         '<p class="key">Upright lines: 95 % interval of the difference to the line. '
         '<span><b class="better">●</b> beats saying less</span> '
         '<span><b class="worse">●</b> worse than saying less</span> '
-        '<span><b class="no-difference">○</b> no more than saying less</span>'
+        '<span><b class="no-difference">○</b> no more than saying less (Holm)</span>'
     )
     if any(point.interval is None for panel in panels for point in panel.points):
         yield '<span><b class="undefined">×</b> no cut has its recall</span>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import NamedTuple
@@ -103,3 +104,7 @@ def _missing(comparison: RunComparison) -> Iterator[str]:
     for one in comparison.controls.missing:
         yield f"# {one.sham}, of {', '.join(comparison.arms[arm] for arm in one.arms)}"
         yield one.command
+    if comparison.controls.missing:
+        folders = [*(run.given for run in comparison.runs), *(one.output for one in comparison.controls.missing)]
+        yield "# then"
+        yield shlex.join(["hallu", "compare", *dict.fromkeys(folders), "--controls"])

@@ -137,6 +137,8 @@ def _check(given: argparse.Namespace) -> None:
         raise ValueError(f"--jobs {given.jobs}: a whole number of at least 1")
     if "," in str(given.output):
         raise ValueError(f"--output {given.output}: lmms-eval cuts it at the comma; name a folder without one")
+    if given.limit is not None and not _is_limit(given.limit):
+        raise ValueError(f"--limit {given.limit}: a number of documents a task, at least 1, or a share of them below 1")
     if given.json is not None and not given.json.parent.is_dir():
         raise ValueError(f"--json {given.json}: the folder {given.json.parent} does not exist; create it")
 
@@ -144,6 +146,14 @@ def _check(given: argparse.Namespace) -> None:
 def _without_numbers(method: str) -> str:
     having = ", ".join(name for name in lazy.interventions().names() if lazy.card(name).published)
     return f"{method}: its card has no published numbers, so there is nothing to reproduce; these have: {having}"
+
+
+def _is_limit(text: str) -> bool:
+    try:
+        value = float(text)
+    except ValueError:
+        return False
+    return 0 < value < 1 or (value >= 1 and value.is_integer())
 
 
 def _more(given: argparse.Namespace) -> list[str]:

@@ -112,7 +112,7 @@ def chosen(found: Sequence[Entry], family_id: str, only: str | None) -> list[Ent
         there = ", ".join(dict.fromkeys(entry.model.family for entry in found if entry.model is not None))
         raise ValueError(
             f"--on {family_id}: the card of {method} has no published numbers of this family; "
-            f"it has them of: {there or 'no family'}"
+            f"it has them of: {there or 'models of no family here'}, which `hallu reproduce {method}` lists"
         )
     if only is None:
         return [entry for entry in found if entry in own or entry.model is None]

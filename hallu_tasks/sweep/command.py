@@ -196,7 +196,9 @@ def _check(given: argparse.Namespace) -> None:
     if given.jobs < 1:
         raise ValueError(f"--jobs {given.jobs}: a whole number of at least 1")
     if own := [text for text in given.more if text.partition("=")[0] in _OWN]:
-        raise ValueError(f"{own[0]} after --: hallu sweep sets it itself; allowed: any argument but {', '.join(_OWN)}")
+        raise ValueError(
+            f"{own[0]} after --: hallu sweep sets it, so leave it out; allowed: any argument but {', '.join(_OWN)}"
+        )
     if "," in str(given.output):
         raise ValueError(f"--output {given.output}: lmms-eval cuts it at the comma; name a folder without one")
     if given.methods and given.baseline:
