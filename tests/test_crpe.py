@@ -56,11 +56,11 @@ def test_one_wrong_order_spoils_the_question(capsys: pytest.CaptureFixture[str],
 
 def test_the_official_rule_takes_a_letter_and_nothing_else(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     right = queries()[0]["correct_option"]
-    more = [said(q0=f"{right}."), "--json"]
-    result = json.loads(score(capsys, tmp_path, *more)[1])
+    rows = said(q0=f"{right}.")
+    result = json.loads(score(capsys, tmp_path, rows, "--json")[1])
     assert result["circular_accuracy"]["value"] == 50 and result["unparsed_count"] == 1
     assert "1 of 8 answers (12.5 %) cannot be read under policy exact and are wrong" in result["warnings"][0]
-    result = json.loads(score(capsys, tmp_path, *more, "--policy", "first")[1])
+    result = json.loads(score(capsys, tmp_path, rows, "--json", "--policy", "first")[1])
     assert result["circular_accuracy"]["value"] == 100 and result["unparsed_count"] == 0
 
 

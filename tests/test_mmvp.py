@@ -52,7 +52,7 @@ def score(
 
 
 def test_a_pair_needs_both_answers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, out, _ = score(capsys, tmp_path, said(q1="B", q4="both"), "--json")
+    code, out, _ = score(capsys, tmp_path, said(q1="B", q3="both"), "--json")
     result = json.loads(out)
     assert code == 0
     assert result["pair_accuracy"]["value"] == pytest.approx(100 / 3)

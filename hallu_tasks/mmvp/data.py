@@ -33,7 +33,7 @@ SOURCE = Source(
     title="MMVP",
     layout=(FILE, f"{IMAGES}/1.jpg ... {IMAGES}/{COUNT}.jpg"),
     obtain=("https://huggingface.co/datasets/MMVP/MMVP",),
-    licence="MIT; the images are of ImageNet and LAION-Aesthetics and have their own terms",
+    licence="MIT (its repository); the images have their own terms",
 )
 
 
