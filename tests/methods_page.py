@@ -81,9 +81,15 @@ def _change(row: MetricRow, place: int) -> str:
 
 
 def _first_sham(found: RunComparison, arm: int, method: str) -> tuple[str, Contrast]:
-    """The first sham that the method's card names and that was run, and the arm's difference to it."""
+    """The first sham that the method's card names and that changes captions, and the arm's difference to it."""
     assert found.controls is not None
-    there = {str(found.runs[one.sham].hallu["method"]): one for one in found.controls.beside if arm in one.arms}
+    score = _row(found.blocks[0])
+    changing = [
+        one
+        for one in found.controls.beside
+        if arm in one.arms and score.contrasts[one.sham - 1].result.interval != (0.0, 0.0)
+    ]
+    there = {str(found.runs[one.sham].hallu["method"]): one for one in changing}
     sham = next(name for name in shams.of(method) if name in there)
     return sham, _row(there[sham].blocks[0]).contrasts[there[sham].arms.index(arm)]
 

@@ -289,6 +289,20 @@ def test_margins_that_cannot_be_compared_are_named_with_the_way_out(
     assert verdicts(rows(comparison)["accuracy"]) == ["better"]
 
 
+@pytest.mark.parametrize("change", [without, many_without, contradicting, broken])
+def test_arms_that_have_margins_keep_their_rows_beside_one_that_has_none(
+    change: Callable[[int, dict[str, Any]], None], compared: Callable[..., RunComparison]
+) -> None:
+    both, three = compared(arm("base"), arm("moved")), compared(arm("base"), edited(change), arm("moved"))
+    (note,) = three.notes
+    assert "AUROC of " in note and " is left out: " in note
+    for name in ROWS:
+        own, other = (rows(one)[name] for one in (both, three))
+        assert other.estimates[0] == own.estimates[0] and other.estimates[2] == own.estimates[1]
+        assert (other.estimates[1].value, other.contrasts[0].result.difference) == (None, None)
+        assert other.contrasts[1].result.difference == own.contrasts[0].result.difference
+
+
 def test_runs_of_an_earlier_version_are_compared_as_before(compared: Callable[..., RunComparison]) -> None:
     comparison = compared(edited(without, "base"), edited(without))
     assert comparison.notes == (WITHOUT_MARGINS,)

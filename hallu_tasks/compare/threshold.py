@@ -42,19 +42,23 @@ def added(
     keys = [(task, document) for task, records in by_task.items() for document in records[0]]
     samples = [{key: run.tasks[key[0]].samples[key[1]] for key in keys} for run in runs]
     records = [{(task, one): by_task[task][arm][one] for task, one in keys} for arm in range(len(runs))]
-    having = [key for key in keys if all(arm[key].margin.value is not None for arm in samples)]
-    found = [
-        *_missing(block.task, samples, arms),
-        *_contradicting(block.task, kind, [{key: arm[key] for key in having} for arm in samples], records, arms),
-    ]
-    notes += [text for _, text in found if text not in notes]
-    if any(fatal for fatal, _ in found) or not having:
+    found = list(_missing(block.task, samples, arms))
+    usable = [arm for arm in range(len(arms)) if arm not in {arm for arm, _ in found}]
+    having = [key for key in keys if all(samples[arm][key].margin.value is not None for arm in usable)]
+    found += _contradicting(block.task, kind, having, samples, records, arms, usable)
+    left_out = {arm for arm, _ in found if arm is not None}
+    usable = [arm for arm in usable if arm not in left_out]
+    without_rows = not having or 0 in left_out or len(usable) < min(2, len(arms))
+    for arm, text in found:
+        said = text if arm is None or without_rows else text.replace("AUROC is", f"AUROC of {arms[arm]} is", 1)
+        notes += [said] if said not in notes else []
+    if without_rows:
         return block
     answers = {
         key: Answer(
             kind.label(records[0][key], samples[0][key]),
             kind.says(records[0][key], samples[0][key]) == "yes",
-            tuple(map(_margin, (arm[key] for arm in samples))),
+            tuple(_margin(samples[arm][key]) for arm in usable),
             key[0],
         )
         for key in having
@@ -64,9 +68,23 @@ def added(
         answers = {key: replace(one, margins=one.margins * 2) for key, one in answers.items()}
     unit = {key: kind.unit(records[0][key]) for key in having}
     against = margins.compare(answers, unit=unit, positive=kind.positive, resamples=resamples, seed=seed)
-    results = {name: [getattr(arm, score) for arm in against] for name, score in zip(_LABELS, margins.SCORES)}
+    by_arm = dict(zip(usable[1:] or [1], against))
+    results = {
+        name: [
+            getattr(by_arm[arm], score) if arm in by_arm else _absent(getattr(against[0], score))
+            for arm in range(1, max(2, len(arms)))
+        ]
+        for name, score in zip(_LABELS, margins.SCORES)
+    }
     rows = [_row(name, results[name], len(arms), bool(block.tasks)) for name in _LABELS]
     return replace(block, rows=(*block.rows, *rows))
+
+
+def _absent(other: paired.Comparison) -> paired.Comparison:
+    """What stands for an arm without margins, beside another's."""
+    reasons = {"value": "no margins"}
+    own = replace(other.b, value=None, interval=None, reasons=reasons)
+    return replace(other, b=own, difference=None, interval=None, p_value=None, reasons={"difference": "no margins"})
 
 
 def _row(name: str, results: Sequence[paired.Comparison], arms: int, mean: bool) -> MetricRow:
@@ -107,33 +125,32 @@ def told(block: Block) -> Block:
     return replace(block, rows=tuple(replace(row, contrasts=own) if row is rows[AUROC] else row for row in block.rows))
 
 
-# What is said of margins; True where the rows cannot be made.
+# What is said of margins, with the arm that has no rows for it; None where rows can be made.
 
 
 def _missing(
     task: str, samples: Sequence[Mapping[tuple[str, int], Sample]], arms: Sequence[str]
-) -> Iterator[tuple[bool, str]]:
+) -> Iterator[tuple[int | None, str]]:
     lacking = [[key for key, sample in arm.items() if sample.margin.value is None] for arm in samples]
     without = [
-        arm
-        for arm, keys, own in zip(arms, lacking, samples)
+        number
+        for number, (keys, own) in enumerate(zip(lacking, samples))
         if len(keys) == len(own) and not any(own[key].margin.reason for key in keys)
     ]
-    if without:
-        every = len(without) == len(arms)
-        whose = "these runs" if every and len(arms) > 1 else " and ".join(without)
-        others = "" if every else ", and the other arms did"
-        yield True, f"AUROC is left out: {whose} recorded no margins of yes and no{others}; rerun with this version"
-        return
-    for arm, keys, own in zip(arms, lacking, samples):
-        if keys:
+    every = len(without) == len(arms)
+    whose = "these runs" if every and len(arms) > 1 else " and ".join(arms[arm] for arm in without)
+    others = "" if every else ", and the other arms did"
+    for arm in without:
+        yield arm, f"AUROC is left out: {whose} recorded no margins of yes and no{others}; rerun with this version"
+    for arm, (keys, own) in enumerate(zip(lacking, samples)):
+        if keys and arm not in without:
             many = 100 * len(keys) > MOST_UNREAD * len(own)
             what = "is left out" if many else "is without these questions"
             reason = own[keys[0]].margin.reason or "none was recorded"
             fix = "; rerun it greedily, with a prompt that asks for yes or no" if many else ""
             yield (
-                many,
-                f"{task}: AUROC {what}: {len(keys)} of {len(own)} answers of {arm} have no margin "
+                arm if many else None,
+                f"{task}: AUROC {what}: {len(keys)} of {len(own)} answers of {arms[arm]} have no margin "
                 f"({own[keys[0]].place or keys[0][1]}: {reason}){fix}",
             )
 
@@ -141,26 +158,29 @@ def _missing(
 def _contradicting(
     task: str,
     kind: Discrimination,
+    having: Sequence[tuple[str, int]],
     samples: Sequence[Mapping[tuple[str, int], Sample]],
     records: Sequence[Mapping[tuple[str, int], Mapping[str, Any]]],
     arms: Sequence[str],
-) -> Iterator[tuple[bool, str]]:
-    for arm, own, judged in zip(arms, samples, records):
-        wrong = [key for key, sample in own.items() if _contradicts(sample, kind.says(judged[key], sample))]
+    usable: Sequence[int],
+) -> Iterator[tuple[int | None, str]]:
+    for arm in usable:
+        own = {key: samples[arm][key] for key in having}
+        wrong = [key for key, sample in own.items() if _contradicts(sample, kind.says(records[arm][key], sample))]
         if 100 * len(wrong) > MOST_UNREAD * len(own):
             sample = own[wrong[0]]
             yield (
-                True,
-                f"{task}: AUROC is left out: {len(wrong)} of {len(own)} answers of {arm} are not what margins say "
-                f"({sample.place}: margin {sample.margin.value:g}, answer {sample.answer[:40]!r}); they do not begin "
+                arm,
+                f"{task}: AUROC is left out: {len(wrong)} of {len(own)} answers of {arms[arm]} are not what margins "
+                f"say ({sample.place}: margin {sample.margin.value:g}, answer {sample.answer[:40]!r}); they do not begin "
                 "with yes or no, so ask for one word, as in 'Please answer with yes or no.'",
             )
         tied = sum(math.isinf(sample.margin.value or 0) and sample.margin.uncut is None for sample in own.values())
         if 100 * tied > MOST_UNREAD * len(own):
             yield (
-                False,
-                f"{task}: {tied} of {len(own)} margins of {arm} are infinite and tie in AUROC: its method rules out "
-                "yes or no; rerun it with a weaker cut, as by a smaller beta, to tell them apart",
+                None,
+                f"{task}: {tied} of {len(own)} margins of {arms[arm]} are infinite and tie in AUROC: its method rules "
+                "out yes or no; rerun it with a weaker cut, as by a smaller beta, to tell them apart",
             )
 
 
