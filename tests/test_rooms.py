@@ -42,6 +42,11 @@ def test_the_packages_are_as_their_rooms_say() -> None:
     assert rooms.faults(ROOT, rooms.PACKAGES, rooms.BY_NAME) == []
 
 
+def test_hallu_tasks_has_no_loose_modules() -> None:
+    """Beside its rooms lie the types and the ways in, nothing else."""
+    assert {file.stem for file in (ROOT / "hallu_tasks").glob("*.py")} == {"benchmark", "__init__", "__main__"}
+
+
 def test_every_table_that_is_let_through_needs_it() -> None:
     found = rooms.faults(ROOT, rooms.PACKAGES)
     assert {fault.partition(",")[0] for fault in found if "lies above" in fault} == rooms.BY_NAME.keys()
