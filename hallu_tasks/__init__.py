@@ -15,8 +15,8 @@ from typing import Any
 
 __all__ = ["path"]
 
-_MOVED = {"truth_cache": "hallu_tasks.chair.truth_cache"}
-"""Documented modules under their former names, which version 0.2 will not know."""
+_MOVED = {"doc": "hallu_tasks.data.doc", "truth_cache": "hallu_tasks.chair.truth_cache"}
+"""Modules that pages or task files of others name, under their former names, which version 0.2 will not know."""
 
 
 def path() -> str:

@@ -1,13 +1,15 @@
 """Which rooms the packages have, from the ground up: a file imports from its own room or from rooms below.
 
 A room is a folder with code or a single module right below a package. Importing late, inside a function, is for cost,
-never for direction. The ``__init__.py`` of a package that is not listed lies below its rooms, ``__main__.py`` above.
+never for direction; nor does it matter whether a module is imported by statement or named in a string. The
+``__init__.py`` of a package that is not listed lies below its rooms, ``__main__.py`` above.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 REGISTRY: dict[str, str] = {
@@ -33,8 +35,7 @@ HALLU_TASKS: dict[str, str] = {
     "hallu_tasks.scoring": "scorers as pure functions: text in, numbers out; intervals and tests",
     "hallu_tasks.runs": "what lmms-eval wrote of a run: settings, samples, scores; `hallu show`",
     "hallu_tasks.benchmark": "the types: a benchmark, its metrics, their direction",
-    "hallu_tasks.doc": "what every task's YAML calls of a document",
-    "hallu_tasks.data": "documents from the data folder or the Hub, checked; nothing of a benchmark",
+    "hallu_tasks.data": "documents from the data folder or the Hub, checked, and what every task asks of one; nothing of a benchmark",
     "hallu_tasks.estimates": "scores of files with intervals, and the form of a `hallu score`",
     "hallu_tasks.choices": "what multiple-choice benchmarks share: questions in sets, metrics, the form of a score",
     "hallu_tasks.chair": "CHAIR: tasks, documents, caption files, the truth and its cache",
@@ -94,11 +95,18 @@ PACKAGES: dict[str, dict[str, str]] = {
 
 ROOMS: dict[str, str] = {**REGISTRY, **HALLU_TASKS, **HALLU_MODELS}
 
+BY_NAME: dict[str, str] = {
+    "registry.commands.cli": "the command table: a command's code lies anywhere, and is handed what lies above it",
+    "registry.moved": "former import paths lead to wherever the code is today",
+    "hallu_tasks": "former import paths of its own",
+}
+"""Tables that may name modules above them in strings, and why. Their import statements follow the rule."""
+
 MOST_LINES = 400
 
 
-def faults(root: Path, packages: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """What is wrong with the packages below `root`, a line each."""
+def faults(root: Path, packages: Mapping[str, Mapping[str, str]], by_name: Collection[str] = ()) -> list[str]:
+    """What is wrong with the packages below `root`, a line each. Strings of modules `by_name` are let through."""
     known = {name: file for package in packages for name, file in _modules(root, package).items()}
     checked = {name: file for name, file in known.items() if packages[name.split(".")[0]]}
     order = [room for rooms in packages.values() for room in rooms]
@@ -109,7 +117,7 @@ def faults(root: Path, packages: Mapping[str, Mapping[str, str]]) -> list[str]:
             found.append(f"{name}: {lines} lines; at most {MOST_LINES}")
     edges: dict[str, set[str]] = {}
     for name, file in checked.items():
-        for line, target in _imported(name, file, known):
+        for line, target in _imported(name, file, known, name not in by_name):
             edges.setdefault(name, set()).add(target)
             if _place(target, packages, order) > _place(name, packages, order):
                 found.append(f"{name}, line {line}: imports {target}, which lies above it")
@@ -135,24 +143,65 @@ def _unlisted(folder: Path, rooms: Mapping[str, str]) -> Iterator[str]:
     yield from (f"{name} is listed and not there" for name in sorted(rooms.keys() - names - {folder.name}))
 
 
-def _imported(module: str, file: Path, known: Mapping[str, Path]) -> Iterator[tuple[int, str]]:
+def _imported(module: str, file: Path, known: Mapping[str, Path], strings: bool) -> Iterator[tuple[int, str]]:
     """The line and the module of every import of `known` ones, wherever in the file it stands."""
     own = module.split(".") + ["__init__"] * (file.name == "__init__.py")
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = own[: -node.level] if node.level else []
-            base = [*base, *([node.module] if node.module else [])]
-            names = [".".join([*base, alias.name]) for alias in node.names]
-        else:
-            continue
-        for name in names:
-            parts = name.split(".")
-            ways = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-            target = next((way for way in ways if way in known), None)
-            if target is not None and target != module:
-                yield node.lineno, target
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    found = {(node.lineno, name) for node in ast.walk(tree) for name in _stated(node, own)}
+    if strings:
+        found |= set(_named(tree, own))
+    for line, name in sorted(found):
+        parts = name.split(".")
+        ways = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+        target = next((way for way in ways if way in known), None)
+        if target is not None and target != module:
+            yield line, target
+
+
+def _stated(node: ast.AST, own: list[str]) -> list[str]:
+    """What an import statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = own[: -node.level] if node.level else []
+        base = [*base, *([node.module] if node.module else [])]
+        return [".".join([*base, alias.name]) for alias in node.names]
+    return []
+
+
+def _named(tree: ast.Module, own: list[str]) -> Iterator[tuple[int, str]]:
+    """The line and the text of every string that is imported, or is a dotted path as a table of modules has it."""
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and _DOTTED.fullmatch(str(node.value)):
+            yield node.lineno, str(node.value).partition(":")[0]
+        elif isinstance(node, ast.Call) and _called(node.func) in _IMPORTERS:
+            given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "name")][:1]
+            for text in given:
+                name = _text(constants.get(text.id, text) if isinstance(text, ast.Name) else text)
+                level = len(name) - len(name.lstrip("."))
+                yield node.lineno, ".".join([*own[:-level], name[level:]]) if level else name
+
+
+_DOTTED = re.compile(r"[a-z_]\w*(\.\w+)+(:\w+)?")
+_IMPORTERS = ("import_module", "__import__")
+
+
+def _called(function: ast.expr) -> str:
+    name = getattr(function, "attr", getattr(function, "id", ""))
+    return str(name)
+
+
+def _text(node: ast.expr) -> str:
+    """A string, or how one begins that is put together; empty where that is not known."""
+    first = node.values[0] if isinstance(node, ast.JoinedStr) and node.values else node
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
 
 
 def _place(module: str, packages: Mapping[str, Mapping[str, str]], order: list[str]) -> tuple[int, int]:

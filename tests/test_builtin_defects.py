@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hallu_tasks import doc
+from hallu_tasks.data import doc
 from hallu_tasks.amber import task as amber_task
 from hallu_tasks.chair import task as chair_task
 from hallu_tasks.mme import task as mme_task

@@ -35,6 +35,7 @@ DOCUMENTED = (
     "hallu_models.demo.train: main",
     "hallu_models.diagnostics.questions: main",
     "hallu_tasks: path",
+    "hallu_tasks.doc: visual question",
     "hallu_tasks.metrics: path",
     "hallu_tasks.scoring.amber: score_generative score_discriminative",
     "hallu_tasks.scoring.chair: score",

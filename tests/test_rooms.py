@@ -39,7 +39,17 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def test_the_packages_are_as_their_rooms_say() -> None:
-    assert rooms.faults(ROOT, rooms.PACKAGES) == []
+    assert rooms.faults(ROOT, rooms.PACKAGES, rooms.BY_NAME) == []
+
+
+def test_hallu_tasks_has_no_loose_modules() -> None:
+    """Beside its rooms lie the types and the ways in, nothing else."""
+    assert {file.stem for file in (ROOT / "hallu_tasks").glob("*.py")} == {"benchmark", "__init__", "__main__"}
+
+
+def test_every_table_that_is_let_through_needs_it() -> None:
+    found = rooms.faults(ROOT, rooms.PACKAGES)
+    assert {fault.partition(",")[0] for fault in found if "lies above" in fault} == rooms.BY_NAME.keys()
 
 
 def test_names_of_rooms_are_those_of_their_package() -> None:
@@ -78,6 +88,31 @@ def test_a_sound_tree_has_no_fault(tree: Tree) -> None:
             {"low/roof/nails.py": "def late():\n    from low.roof import tiles"},
             "a circle: low.roof.tiles -> low.roof.nails -> low.roof.tiles",
         ),
+        (
+            {"low/ground.py": "def late():\n    return importlib.import_module('low.roof')"},
+            "low.ground, line 2: imports low.roof, which lies above it",
+        ),
+        ({"low/ground.py": "__import__(name='high')"}, "low.ground, line 1: imports high, which lies above it"),
+        (
+            {"low/ground.py": "WHERE = 'high'\ndef late():\n    import_module(WHERE)"},
+            "low.ground, line 3: imports high, which lies above it",
+        ),
+        (
+            {"low/ground.py": "import_module(f'low.roof.{part}')"},
+            "low.ground, line 1: imports low.roof, which lies above it",
+        ),
+        (
+            {"low/ground.py": "import_module('.roof', __package__)"},
+            "low.ground, line 1: imports low.roof, which lies above it",
+        ),
+        (
+            {"low/ground.py": "TABLE = {\n    'tile': 'low.roof.tiles:tile',\n}"},
+            "low.ground, line 2: imports low.roof.tiles, which lies above it",
+        ),
+        (
+            {"low/roof/nails.py": "TABLE = ('low.roof.tiles.tile',)"},
+            "a circle: low.roof.tiles -> low.roof.nails -> low.roof.tiles",
+        ),
         ({"low/roof/nails.py": "\n" * 401}, "low.roof.nails: 401 lines; at most 400"),
         ({"low/cellar.py": ""}, "low.cellar is in no room; list it, or move it into one"),
         ({"low/cellar/wine.py": ""}, "low.cellar is in no room; list it, or move it into one"),
@@ -85,6 +120,19 @@ def test_a_sound_tree_has_no_fault(tree: Tree) -> None:
 )
 def test_each_fault_is_found(tree: Tree, changed: dict[str, str], fault: str) -> None:
     assert fault in tree(changed)
+
+
+def test_only_strings_are_let_through_by_name(tree: Tree, tmp_path: Path) -> None:
+    tree({"low/ground.py": "TABLE = ('high.attic:sell',)\nimport low.roof"})
+    found = rooms.faults(tmp_path, LISTED, ("low.ground",))
+    assert "low.ground, line 2: imports low.roof, which lies above it" in found
+    assert not [fault for fault in found if "high" in fault]
+
+
+def test_a_word_or_a_sentence_is_no_import(tree: Tree) -> None:
+    assert (
+        tree({"low/ground.py": '"""As low.roof.tiles has it."""\nNAMES = ("high", "low.no_such", "x: low.roof")'}) == []
+    )
 
 
 def test_a_listed_room_has_to_be_there(tmp_path: Path) -> None:

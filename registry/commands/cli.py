@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import errno
+import functools
 import importlib
 import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 EXAMPLES = """\
@@ -38,12 +39,14 @@ class Command:
     """A subcommand: ``run`` names ``function(arguments) -> exit code``, ``arguments`` what fills its parser.
 
     With ``passes_on`` what follows the command is another program's, and comes as the list ``passed``.
+    ``hands_over`` names functions of packages above the command's own, which come as these ``arguments``.
     """
 
     help: str
     run: str
     arguments: str = "registry.commands.listing:add_json"
     passes_on: bool = False
+    hands_over: Mapping[str, str] = field(default_factory=dict)
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -121,6 +124,7 @@ COMMANDS: Mapping[str, Command] = {
         "check the installation; exit code 1 if something is wrong",
         "registry.commands.listing:doctor",
         "registry.commands.listing:doctor_arguments",
+        hands_over={"findings": "hallu_models.checkpoint_findings:findings"},
     ),
 }
 
@@ -164,6 +168,7 @@ def parser(given: Sequence[str]) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=command.help, description=command.help.capitalize() + ".")
         if name in given:
             _load(command.arguments)(sub)
+            sub.set_defaults(**{key: functools.partial(_call, target) for key, target in command.hands_over.items()})
     return top
 
 
@@ -196,6 +201,10 @@ def _load(target: str) -> Callable[..., Any]:
     module, _, name = target.partition(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
+
+
+def _call(target: str, *given: Any) -> Any:
+    return _load(target)(*given)
 
 
 if __name__ == "__main__":

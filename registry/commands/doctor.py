@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import platform
 import shlex
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from registry.arguments.model_args import loading_of
 from registry.cards import built_in
@@ -27,6 +28,9 @@ from registry.task_search import task_folders
 GROUPS = (MODEL_GROUP, METHOD_GROUP, task_folders.GROUP)
 PACKAGES = ("lmms-eval", "torch", "transformers", "accelerate", "evaluate", "pyyaml")
 TRIAL_SECONDS = 300
+
+Findings = Callable[[Mapping[str, Any]], Iterable[tuple[bool, str, str, str]]]
+"""From what loads a checkpoint to what holds there: whether it does, what, its state, and what mends it."""
 
 
 def examine(*, load_plugins: bool = True) -> Report:
@@ -63,13 +67,12 @@ def versions() -> list[Line]:
     return lines
 
 
-def self_check(model_args: str) -> list[Line]:
-    """What methods rely on, proved on a checkpoint: a line for each of their ways to act.
+def self_check(model_args: str, findings: Findings) -> list[Line]:
+    """What methods rely on, proved on a checkpoint by ``findings``: a line for each of their ways to act.
 
     Raises ``BadArgument`` for malformed arguments, and what loading the checkpoint raises.
     """
-    proofs = importlib.import_module("hallu_models.checkpoint_findings").findings(loading_of(model_args))
-    return [Line(ok, what, state, fix) for ok, what, state, fix in proofs]
+    return [Line(ok, what, state, fix) for ok, what, state, fix in findings(loading_of(model_args))]
 
 
 def shadowed() -> list[Line]:

@@ -138,7 +138,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     report = examination.examine(load_plugins=not arguments.quick)
     if arguments.model_args is not None:
-        report.sections["Self-check"] = examination.self_check(arguments.model_args)
+        report.sections["Self-check"] = examination.self_check(arguments.model_args, arguments.findings)
     if arguments.json:
         print_json(report.as_dict())
     else:

@@ -36,11 +36,9 @@ class TaskInfo:
 def own_folder() -> Path | None:
     """The folder of ``hallu_tasks``, found without running its code; None where it is not installed."""
     spec = importlib.util.find_spec(_OWN)
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         return None
-    if spec.submodule_search_locations:
-        return Path(next(iter(spec.submodule_search_locations)))
-    return Path(importlib.import_module(_OWN).path())
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def folders() -> list[Path]:
