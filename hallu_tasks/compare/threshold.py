@@ -172,8 +172,8 @@ def _contradicting(
             yield (
                 arm,
                 f"{task}: AUROC is left out: {len(wrong)} of {len(own)} answers of {arms[arm]} are not what margins "
-                f"say ({sample.place}: margin {sample.margin.value:g}, answer {sample.answer[:40]!r}); they do not begin "
-                "with yes or no, so ask for one word, as in 'Please answer with yes or no.'",
+                f"say ({sample.place}: margin {sample.margin.value:g}, answer {sample.answer[:40]!r}); they do not "
+                "begin with yes or no, so ask for one word, as in 'Please answer with yes or no.'",
             )
         tied = sum(math.isinf(sample.margin.value or 0) and sample.margin.uncut is None for sample in own.values())
         if 100 * tied > MOST_UNREAD * len(own):
