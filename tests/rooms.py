@@ -35,7 +35,7 @@ HALLU_TASKS: dict[str, str] = {
     "hallu_tasks.scoring": "scorers as pure functions: text in, numbers out; intervals and tests",
     "hallu_tasks.runs": "what lmms-eval wrote of a run: settings, samples, scores; `hallu show`",
     "hallu_tasks.benchmark": "the types: a benchmark, its metrics, their direction",
-    "hallu_tasks.data": "documents from the data folder or the Hub, checked, and what every task asks of one; nothing of a benchmark",
+    "hallu_tasks.data": "documents from the data folder or the Hub, checked, and what every task asks of one",
     "hallu_tasks.estimates": "scores of files with intervals, and the form of a `hallu score`",
     "hallu_tasks.choices": "what multiple-choice benchmarks share: questions in sets, metrics, the form of a score",
     "hallu_tasks.chair": "CHAIR: tasks, documents, caption files, the truth and its cache",

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hallu_tasks.data import doc
 from hallu_tasks.amber import task as amber_task
 from hallu_tasks.chair import task as chair_task
+from hallu_tasks.data import doc
 from hallu_tasks.mme import task as mme_task
 from hallu_tasks.pope import task as pope_task
 from hallu_tasks.scoring import amber, chair, mme

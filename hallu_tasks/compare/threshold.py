@@ -117,12 +117,18 @@ def told(block: Block) -> Block:
         return block
 
     def judged(arm: int, contrast: Contrast) -> Contrast:
-        still = all(rows[name].contrasts[arm].verdict == "no difference" for name in (AUROC, ACCURACY))
+        still = all(_still(rows[name].contrasts[arm]) for name in (AUROC, ACCURACY))
         moved = any(rows[name].contrasts[arm].verdict in ("better", "worse") for name in kind.moved if name in rows)
         return replace(contrast, verdict=THRESHOLD_MOVED) if still and moved else contrast
 
     own = tuple(judged(arm, contrast) for arm, contrast in enumerate(rows[AUROC].contrasts))
     return replace(block, rows=tuple(replace(row, contrasts=own) if row is rows[AUROC] else row for row in block.rows))
+
+
+def _still(contrast: Contrast) -> bool:
+    """Whether a score stays: no difference is shown, and none is in sight where Holm's correction hides it."""
+    low, high = contrast.result.interval or (1.0, -1.0)
+    return contrast.verdict == "no difference" and low <= 0 <= high
 
 
 # What is said of margins, with the arm that has no rows for it; None where rows can be made.

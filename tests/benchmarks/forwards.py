@@ -63,6 +63,13 @@ class Arm:
     branch: Any = "paired"
 
 
+NEEDED: Mapping[str, Mapping[str, Any]] = {
+    "ad_hh": {"heads": "L0H0"},
+    "nullu": {"directions": "random:1"},
+    "vti": {"directions": "random:1"},
+}
+"""Parameters without which a method is refused where nothing was calibrated; what they are costs nothing."""
+
 CONTROL = Arm()
 IDLE = Arm("vhr", {"layers": ""})
 VARIANTS = {
@@ -271,7 +278,9 @@ def _random(
 
 def rows(scenario: Scenario, methods: Sequence[str], *, steps: int, repeats: int) -> list[Row]:
     """Prefill and decode step of every method, and of an attached method that edits no layer."""
-    arms = {name: arm for method in methods for name, arm in {method: Arm(method), **VARIANTS.get(method, {})}.items()}
+    arms: dict[str, Arm] = {}
+    for method in methods:
+        arms |= {method: Arm(method, NEEDED.get(method, {})), **VARIANTS.get(method, {})}
     arms["idle"] = IDLE
     refused = _warm_up(scenario, arms, steps)
     measured = pairs(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from forwards import Scenario
+from forwards import NEEDED, Scenario
 from pairs import Bound, Row, pairs, ratio_row
 
 from hallu_models import methods, self_check
@@ -35,8 +35,7 @@ def rows(scenario: Scenario, names: Sequence[str], repeats: int) -> list[Row]:
 
     arms = {}
     for name in names:
-        parameters = {"heads": "L0H0"} if name == "ad_hh" else {}
-        built = methods.build(name, host.family, host.depth, parameters)
+        built = methods.build(name, host.family, host.depth, NEEDED.get(name, {}))
         engines = self_check.engines_of(built, host.depth)
         arms[name] = checked(engines, "paired" if self_check.BRANCH in engines else None)
     found = pairs(answers, arms, repeats, f"{scenario.name}, self-check")
