@@ -28,8 +28,8 @@ PACKAGES = ("hallu_models", "hallu_tasks", "registry", "tests")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for package in PACKAGES for page in (ROOT / package).rglob("*.md"))])
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 README = TEXTS["README.md"]
-EXAMPLE = {"llava_spotlight"}
-"""The model id that the guide's own package adds."""
+EXAMPLE = {"llava_spotlight", "llava_beacon"}
+"""The model ids that the guide's own packages add."""
 
 MOST_LINES, MOST_LINES_WRITTEN = 160, 124
 """Of the whole page, and of what stands outside its generated parts, which grow with the cards."""
