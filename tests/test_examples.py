@@ -53,7 +53,7 @@ def expected(images, prompts, method):
     return [host.generate([one], method, max_new_tokens=64, **parameters)[0].text for one in asked]
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg", "hallu_spotlight.py"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg", "hallu_beacon.py"])
 def test_the_guide_s_package_is_the_tested_one(name):
     assert block(name) == (PACKAGE / name).read_text(encoding="utf-8").strip()
 
@@ -63,9 +63,14 @@ def test_the_guide_has_six_steps():
     assert re.findall(r"^(\d)\. \*\*", guide, re.MULTILINE) == list("123456")
 
 
+def test_authors_import_from_one_place():
+    examples = [*PACKAGE.rglob("*.py"), *ROOT.glob("*.md"), *(ROOT / "hallu_models").rglob("*.md")]
+    assert [path.name for path in examples if "interventions.base" in path.read_text(encoding="utf-8")] == []
+
+
 def test_its_commands_and_files_exist():
     assert set(re.findall(r"(?:`|^ *)hallu ([a-z-]+)", TEXT, re.MULTILINE)) <= set(cli.COMMANDS)
-    ids = set(re.findall(r"--model (\w+)", TEXT)) - {"llava_spotlight"}
+    ids = set(re.findall(r"--model (\w+)", TEXT)) - {"llava_spotlight", "llava_beacon"}
     assert ids and ids <= registry.models().keys()
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert {target for line in re.findall(r"`make ([a-z ]+)`", TEXT) for target in line.split()} <= targets
@@ -74,7 +79,7 @@ def test_its_commands_and_files_exist():
 
 
 def test_its_hooks_are_hooks():
-    from hallu_models.interventions.base import Intervention
+    from hallu_models.interventions import Intervention
 
     table = TEXT[TEXT.index("| the paper |") : TEXT.index("If none fits")]
     rows = [row.split("|") for row in table.splitlines()[2:] if "|" in row]

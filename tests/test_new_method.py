@@ -54,7 +54,7 @@ def test_its_own_test_passes(hook, family, monkeypatch, tmp_path):
     assert cli.main(["new-method", name, "--hook", hook, "--package", str(tmp_path)]) == 0
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.syspath_prepend(tmp_path / "tests")
-    module = importlib.import_module(f"test_{name}")
+    module = importlib.import_module(f"test_method_{name}")
     module.test_the_contract(family)
     for mark in module.test_its_range.pytestmark:
         for strength in mark.args[1]:
@@ -63,7 +63,7 @@ def test_its_own_test_passes(hook, family, monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_the_guide_s_walk(tmp_path):
-    """Its commands as they stand, on one family; pip installs into a folder of the path."""
+    """Its commands as they stand; pip installs into a folder of the path."""
     site, printed = tmp_path / "site", {}
     path = (site, ROOT)
     into = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--target", site)
@@ -71,7 +71,7 @@ def test_the_guide_s_walk(tmp_path):
         if program == "pip":
             found = python("-m", "pip", "install", *into, tmp_path / arguments[-1], path=path, cwd=tmp_path)
         elif program == "python":
-            found = python(*arguments, "-k", "range or [llava]", path=path, cwd=tmp_path)
+            found = python(*arguments, path=path, cwd=tmp_path)
         else:
             done = warm.started([program, *arguments], tmp_path, {}, added=[site])
             assert done.returncode == 0, done.stderr[-3000:]
@@ -80,7 +80,7 @@ def test_the_guide_s_walk(tmp_path):
     assert len(COMMANDS) < 10
     first, *_, last = printed
     assert (first, last) == ("hallu new-method", "hallu compare")
-    assert "3 passed" in printed["python -m"]
+    assert "6 passed" in printed["python -m"]
     for said in ("Raises the scores of image columns where the next token is predicted.", "strength = 1", ">= 0."):
         assert said in printed["hallu methods"]
     assert "llava_spotlight" in printed["hallu compare"] and "existence" in printed["hallu compare"]
@@ -91,9 +91,9 @@ import sys
 from registry.commands import cli
 assert cli.main(["methods", "try_here", "--verbose"]) == 0
 sys.path.insert(0, "tests")
-import test_try_here
-test_try_here.test_the_contract("llava")
-test_try_here.test_its_range(-1.0)
+import test_method_try_here
+test_method_try_here.test_the_contract("llava")
+test_method_try_here.test_its_range(-1.0)
 """
 
 
@@ -106,8 +106,9 @@ def test_in_this_repository(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     new_method = ("-m", "registry.commands.cli", "new-method", "try_here", "--here")
     python(*new_method, path=(tmp_path,), cwd=tmp_path)
-    for file in ("hallu_models/interventions/try_here.py", "registry/cards/try_here.yaml", "tests/test_try_here.py"):
+    for file in ("hallu_models/interventions/try_here.py", "registry/cards/try_here.yaml"):
         assert (tmp_path / file).is_file()
+    assert (tmp_path / "tests/test_method_try_here.py").is_file()
     printed = python("-c", TRIED, path=(tmp_path,), cwd=tmp_path)
     assert "off at    strength=0" in printed
     assert "try_here keeps its contract on 1 families" in printed
@@ -127,6 +128,14 @@ def test_bad_calls_are_refused(given, said, capsys, monkeypatch, tmp_path):
     assert cli.main(["new-method", *given]) == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_what_it_says_to_do_next_is_the_guide_s_walk(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    first, *rest = COMMANDS
+    assert cli.main(first[1:]) == 0
+    said = capsys.readouterr().out.partition("and then:\n")[2]
+    assert [shlex.split(line) for line in said.splitlines()] == rest
 
 
 def test_nothing_is_overwritten(capsys, monkeypatch, tmp_path):

@@ -22,7 +22,7 @@ from hallu_models.testing import dense
 pytestmark = pytest.mark.slow
 
 PACKAGE = Path(__file__).parent / "plugin_package"
-RUN = ("-m", "lmms_eval", "--model", "llava_spotlight", "--tasks", "hallu_demo_mme", "--limit", "4")
+RUN = ("-m", "lmms_eval", "--model", "llava_beacon", "--tasks", "hallu_demo_mme", "--limit", "4")
 
 
 class Environment:
@@ -69,22 +69,22 @@ def installed(environment):
     return environment
 
 
-def spotlight():
+def beacon():
     """The package's class without an installation."""
-    name = "hallu_spotlight"
+    name = "hallu_beacon"
     spec = importlib.util.spec_from_file_location(name, PACKAGE / f"{name}.py")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.Spotlight
+    return module.Beacon
 
 
 def test_hallu_lists_the_method_and_its_models(installed):
-    assert "spotlight  third-party    from the distribution hallu-spotlight 1.0" in installed(
+    assert "beacon  third-party    from the distribution hallu-beacon 1.0" in installed(
         "-m", "registry.commands.cli", "methods"
     )
     models = installed("-m", "registry.commands.cli", "models").split()
-    assert {"llava_spotlight", "qwen2_5_vl_spotlight", "auto_spotlight"} <= set(models)
-    assert "ok   hallu.interventions: spotlight" in installed("-m", "registry.commands.cli", "doctor")
+    assert {"llava_beacon", "qwen2_5_vl_beacon", "auto_beacon"} <= set(models)
+    assert "ok   hallu.interventions: beacon" in installed("-m", "registry.commands.cli", "doctor")
 
 
 def test_lmms_eval_runs_it_and_records_whose_it_is(installed):
@@ -93,20 +93,20 @@ def test_lmms_eval_runs_it_and_records_whose_it_is(installed):
     results = json.loads(file.read_text())
     assert "existence" in printed and "existence,none" in results["results"]["hallu_demo_mme"]
     run = results["config"]["resolved_cli_args"]["hallu"]
-    assert (run["method"], run["parameters"]) == ("spotlight", "gain=2,layers=4-7")
-    assert run["cards"] == {"spotlight": "hallu-spotlight 1.0"}
+    assert (run["method"], run["parameters"]) == ("beacon", "gain=2,layers=4-7")
+    assert run["cards"] == {"beacon": "hallu-beacon 1.0"}
 
 
 def test_its_arguments_are_checked(installed):
     messages = {
-        "gain=bright": "spotlight: gain=bright is not a number; allowed: a number",
-        "gain=-2": "spotlight: gain=-2.0 is not above 0 and finite; 1 is the plain model",
-        "gian=2": "spotlight: unknown argument gian=2 (did you mean gain?)",
+        "gain=bright": "beacon: gain=bright is not a number; allowed: a number",
+        "gain=-2": "beacon: gain=-2.0 is not above 0 and finite; 1 is the plain model",
+        "gian=2": "beacon: unknown argument gian=2 (did you mean gain?)",
     }
     program = (
         "import sys; from hallu_models import models\n"
         "for argument in sys.argv[1:]:\n"
-        "    try: models.llava_spotlight(pretrained='demo', device='cpu', **dict([argument.split('=')]))\n"
+        "    try: models.llava_beacon(pretrained='demo', device='cpu', **dict([argument.split('=')]))\n"
         "    except ValueError as error: print(error)"
     )
     printed = installed("-c", program, *messages)
@@ -115,17 +115,17 @@ def test_its_arguments_are_checked(installed):
 
 
 def test_it_is_gone_with_its_package(installed):
-    installed.pip("uninstall", "--yes", "hallu-spotlight")
-    assert "spotlight" not in installed("-m", "registry.commands.cli", "methods")
-    assert "Model 'llava_spotlight' not found in available models" in installed(*RUN)
-    generic = ("-c", "from registry.plugins import lazy; lazy.resolve('spotlight')")
-    assert "unknown method 'spotlight'; `hallu methods` lists all of them" in installed(*generic)
+    installed.pip("uninstall", "--yes", "hallu-beacon")
+    assert "beacon" not in installed("-m", "registry.commands.cli", "methods")
+    assert "Model 'llava_beacon' not found in available models" in installed(*RUN)
+    generic = ("-c", "from registry.plugins import lazy; lazy.resolve('beacon')")
+    assert "unknown method 'beacon'; `hallu methods` lists all of them" in installed(*generic)
 
 
 def test_it_does_what_its_description_says(plain_heads):
     """Against the definition: with gain g, attention to image columns is g a / (g a_image + a_text)."""
     batch, steps, gain = prompts(MIXED), 4, 3.0
-    with torch.no_grad(), hallu_models.attach(plain_heads, spotlight()(gain=gain)):
+    with torch.no_grad(), hallu_models.attach(plain_heads, beacon()(gain=gain)):
         output = plain_heads.generate(
             **batch, max_new_tokens=steps, do_sample=False, return_dict_in_generate=True, output_logits=True
         )
@@ -152,4 +152,4 @@ def test_it_does_what_its_description_says(plain_heads):
 @pytest.mark.parametrize("gain", [0.0, math.inf])
 def test_it_refuses_what_is_no_factor(gain):
     with pytest.raises(ValueError, match="1 is the plain model"):
-        spotlight()(gain=gain)
+        beacon()(gain=gain)

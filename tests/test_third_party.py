@@ -14,7 +14,7 @@ METHOD = """
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hallu_models.interventions.base import Intervention
+from hallu_models.interventions import Intervention
 
 
 @dataclass(frozen=True)

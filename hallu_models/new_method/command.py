@@ -18,6 +18,12 @@ EPILOG = """\
 hooks, each with a tiny method that acts:
 """
 
+RUN = (
+    "hallu run --model {arm} --model_args pretrained=demo --tasks hallu_demo_mme --limit 4 "
+    "--output_path results/{arm} --log_samples"
+)
+"""A few questions to the demo model; the control arm's and the method's, to be compared."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``hallu new-method``."""
@@ -70,14 +76,12 @@ def _require_free(name: str) -> None:
 def _next(name: str, root: Path, written: dict[Path, str], *, here: bool) -> str:
     (method,) = (path for path in written if path.stem == name and path.suffix == ".py")
     (card,) = (path for path in written if path.suffix == ".yaml")
-    (test,) = (path for path in written if path.stem == f"test_{name}")
+    (test,) = (path for path in written if path.stem == f"test_method_{name}")
     steps = [] if here else [f"pip install --editable {root}"]
-    steps += [
-        f"python -m pytest {test}",
-        f"hallu methods {name} --verbose",
-        f"hallu run --model llava_{name} --model_args pretrained=demo --tasks hallu_demo --limit 4 "
-        f"--output_path results/llava_{name} --log_samples",
-    ]
+    steps += [f'python -m pytest {test} -k "range or llava"', f"hallu methods {name} --verbose"]
+    arms = ("llava_base", f"llava_{name}")
+    steps += [RUN.format(arm=arm) for arm in arms]
+    steps += [f"hallu compare results/{arms[0]} results/{arms[1]}"]
     where = {method: "the method", card: "its card: steps, parameters and ranges", test: "its test"}
     width = max(len(str(path)) for path in written)
     lines = [f"  {path!s:{width}}  {where.get(path, '')}".rstrip() for path in written]

@@ -143,7 +143,7 @@ def package(name: str, sketch: Sketch) -> dict[Path, str]:
         Path(inside, "__init__.py"): f'"""The method {name} for lmms-eval-hallu."""\n',
         Path(inside, f"{name}.py"): _method(name, sketch),
         Path(inside, f"{name}.yaml"): _card(name, sketch, module, PAPER),
-        Path("tests", f"test_{name}.py"): _test(name, module),
+        Path("tests", f"test_method_{name}.py"): _test(name, module),
     }
 
 
@@ -153,7 +153,7 @@ def here(name: str, sketch: Sketch) -> dict[Path, str]:
     return {
         Path("hallu_models", "interventions", f"{name}.py"): _method(name, sketch),
         Path(f"{name}.yaml"): _card(name, sketch, module, OWN_PAPER),
-        Path("tests", f"test_{name}.py"): _test(name, module),
+        Path("tests", f"test_method_{name}.py"): _test(name, module),
     }
 
 
