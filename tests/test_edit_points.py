@@ -460,6 +460,9 @@ CHAINS = {
     "values": (Values, lambda values: values * 3, "values"),
     "head outputs": (Heads, lambda outputs: outputs * 3, "head_outputs"),
     "attention output": (AttentionOutput, lambda hidden: hidden * 3, "attention_output"),
+    "text scores": (TextScores, lambda scores: scores * 3, "text_scores"),
+    "text attention": (TextAttention, lambda attention: attention * 0.5, "text_attention"),
+    "feed-forward output": (FeedForward, lambda hidden: hidden * 3, "feed_forward_output"),
     "layer output": (LayerOutput, lambda hidden: hidden * 3, "layer_output"),
     "token logits": (TokenLogits, lambda logits: logits * 3, "token_logits"),
 }

@@ -22,9 +22,13 @@ _FIDELITY = {
 }
 
 
-def describe(card: Card, *, verbose: bool = False, width: int = WIDTH) -> str:
-    """A card in ``width`` columns; ``verbose`` adds steps, presets, deviations, notes and published numbers."""
-    return "\n".join(line for text, first, rest in _lines(card, verbose) for line in _wrapped(text, first, rest, width))
+def describe(card: Card, *, verbose: bool = False, width: int = WIDTH, origin: str = "") -> str:
+    """A card in ``width`` columns; ``verbose`` adds steps, presets, deviations, notes and published numbers.
+
+    origin: the distribution that it is from, where that is another's.
+    """
+    found = (line for text, first, rest in _lines(card, verbose, origin) for line in _wrapped(text, first, rest, width))
+    return "\n".join(found)
 
 
 def apart(cards: Iterable[Card]) -> tuple[list[Card], list[Card]]:
@@ -48,17 +52,24 @@ def _table(head: str, cards: Iterable[Card]) -> str:
     return "\n".join(rows)
 
 
-def _lines(card: Card, verbose: bool) -> Iterator[_Paragraph]:
+def _lines(card: Card, verbose: bool, origin: str) -> Iterator[_Paragraph]:
     yield card.title, "", None
     yield card.summary, "", None
     yield "", "", None
     yield _pair("name", card.name)
+    if origin:
+        yield _pair("from", origin)
     if card.paper:
         yield _pair("paper", f"{card.paper.title} ({card.paper.venue})")
         yield _pair("", card.paper.url)
         if card.paper.code:
             yield _pair("", card.paper.code)
-    yield _pair("fidelity", f"{card.fidelity}: {_FIDELITY[card.fidelity]}")
+    fidelity = _FIDELITY[card.fidelity]
+    yield _pair(
+        "fidelity", f"{card.fidelity}: {fidelity.replace('are ours', 'are its author’s') if origin else fidelity}"
+    )
+    if card.uses:
+        yield _pair("uses", ", ".join(card.uses))
     yield _pair("cost", card.cost)
     if card.control:
         yield _pair("control", f"a sham of {card.like}" if card.like else "a sham: to be compared with, not to be used")

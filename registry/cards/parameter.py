@@ -18,7 +18,7 @@ SOURCES: Mapping[str, str] = {
     "P": "the paper's text",
     "C": "the authors' released code",
     "3": "a third-party port or note",
-    "?": "our own reconstruction",
+    "?": "a reconstruction of the card's author",
 }
 
 _NAMES = {

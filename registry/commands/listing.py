@@ -44,7 +44,11 @@ def methods(arguments: argparse.Namespace) -> int:
         print(card_text.markdown(cards))
     elif arguments.name or arguments.verbose:
         width = min(card_text.WIDTH, terminal.width() or card_text.WIDTH)
-        print("\n\n".join(card_text.describe(card, verbose=arguments.verbose, width=width) for card in cards))
+        texts = (
+            card_text.describe(card, verbose=arguments.verbose, width=width, origin=_origin(card.name))
+            for card in cards
+        )
+        print("\n\n".join(texts))
     else:
         parts = zip(("METHOD", "CONTROL"), card_text.apart(cards))
         tables = [
@@ -54,6 +58,11 @@ def methods(arguments: argparse.Namespace) -> int:
         ]
         print("\n\n".join(tables))
     return 0
+
+
+def _origin(name: str) -> str:
+    """The distribution of a method that is not this package's."""
+    return "" if name in built_in.names() else lazy.interventions().origin(name)
 
 
 def _matrix(arguments: argparse.Namespace) -> int:
