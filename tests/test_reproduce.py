@@ -259,7 +259,7 @@ def test_several_sources_are_several_blocks_and_an_unknown_model_is_said(capsys:
     ]
     assert "--seed 0" in out and "--gen_kwargs do_sample=True,temperature=1.0,top_p=0.9,top_k=0" in out
     err = refused(capsys, "m3id", "--on", "llava")
-    assert "the card of m3id has no published numbers of this family; it has them of: no family" in err
+    assert "the card of m3id has no published numbers of this family; it has them of: models of no family here" in err
     out = reproduce(capsys, "m3id")[1]
     assert re.search(r"m3id +1 +\? +\? .* no, model; benchmark\n", out)
 

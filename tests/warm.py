@@ -138,6 +138,11 @@ def _called(
 def _run(program: str, arguments: list[str]) -> None:
     """Be this program. ``arguments`` begin with its own name."""
     sys.argv = arguments
+    if program == "lmms_eval":
+        import lmms_eval.__main__
+
+        # What a module that is run is called.
+        sys.argv = [str(lmms_eval.__main__.__file__), *arguments[1:]]
     if program == "hallu":
         from registry.commands import cli
 
